@@ -1,0 +1,8 @@
+//! What MailDT believes, without any I/O: no tokio, no clock, no sockets, no SQL.
+//!
+//! Time comes in as arguments and decisions go out as values, so that every rule can be driven through
+//! arbitrary histories by property tests.
+
+pub mod id;
+pub mod submission;
+pub mod verdict;

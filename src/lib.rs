@@ -1,0 +1,7 @@
+//! MailDT proves that mail arrives.
+
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod secret;
+pub mod tls;
