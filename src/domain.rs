@@ -4,5 +4,12 @@
 //! arbitrary histories by property tests.
 
 pub mod id;
+pub mod message;
+pub mod plan;
+pub mod probe;
+pub mod recipient;
+pub mod retry;
 pub mod submission;
+pub mod token;
+
 pub mod verdict;

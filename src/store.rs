@@ -1,0 +1,255 @@
+//! The database: pool, transactions, migrations. All SQL of the program is in `store/`, one function a statement.
+//!
+//! Every call has a client-side limit; a connection that ran into it is dropped, not returned to the pool, as nobody
+//! knows what it is still waiting for.
+
+mod fence;
+mod folders;
+mod keys;
+mod lease;
+mod migrate;
+mod probes;
+mod recipients;
+mod retention;
+mod row;
+mod schedule;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use jiff::Timestamp;
+use tokio_postgres::NoTls;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use fence::Fence;
+pub use folders::FolderMark;
+pub use keys::Keys;
+pub use lease::Tenure;
+pub use probes::{Memory, Saved};
+pub use recipients::{Provisioned, Provisioning};
+pub use schedule::{Claim, Claimed, Outstanding};
+
+/// Why a database call gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the database did not answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the database refused {operation}: {reason}")]
+    Refused { operation: &'static str, reason: String },
+    /// Another instance holds the lease: what was to be written is not ours to write any more.
+    #[error("this instance does not hold the lease any more")]
+    Fenced,
+    #[error(
+        "the schema `maildt` is at version {found}, which this program (up to {known}) does not know; start the newer program that made it, or restore a backup from before"
+    )]
+    NewerSchema { found: i32, known: i32 },
+    #[error("a migration failed: {0}")]
+    Migration(String),
+    #[error("a row does not make sense: {0}")]
+    Row(String),
+}
+
+impl Error {
+    /// The label of `maildt_db_errors_total` tells the operation; this tells whether trying again can help.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::Unreachable(_))
+    }
+}
+
+/// What the pool is doing, for the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolStatus {
+    pub in_use: usize,
+    pub idle: usize,
+}
+
+/// Hears of every call: how long it waited for a connection, and what failed.
+pub trait Observer: Send + Sync + 'static {
+    fn acquired(&self, wait: Duration);
+    fn failed(&self, operation: &'static str);
+}
+
+/// A handle to the database; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    limit: Duration,
+    observer: Arc<dyn Observer>,
+}
+
+impl Store {
+    /// Prepares a pool of `size` connections; nothing is connected yet.
+    ///
+    /// `tls` is used as `sslmode` asks; on a Unix socket and to loopback only if it says `require`.
+    ///
+    /// # Errors
+    /// When the configuration cannot make a pool.
+    pub fn new(
+        mut config: tokio_postgres::Config,
+        tls: Option<rustls::ClientConfig>,
+        size: usize,
+        limit: Duration,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Error> {
+        config.connect_timeout(limit).application_name("maildt");
+        // A paused process must not keep others waiting for the locks of its open transaction.
+        let options = format!(
+            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c timezone=UTC",
+            config.get_options().unwrap_or_default()
+        );
+        config.options(options.trim());
+        let method = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = match tls {
+            Some(tls) => Manager::from_config(config, MakeRustlsConnect::new(tls), method),
+            None => Manager::from_config(config, NoTls, method),
+        };
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(limit))
+            .create_timeout(Some(limit))
+            .recycle_timeout(Some(limit))
+            .build()
+            .map_err(|e| Error::Unreachable(e.to_string()))?;
+        Ok(Self { pool, limit, observer })
+    }
+
+    #[must_use]
+    pub fn pool_status(&self) -> PoolStatus {
+        let status = self.pool.status();
+        PoolStatus { in_use: status.size.saturating_sub(status.available), idle: status.available }
+    }
+
+    /// Database time, and the moment on our monotonic clock that it belongs to.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn now(&self) -> Result<(Instant, Timestamp), Error> {
+        self.run("now", async |client| {
+            let statement = client.prepare_cached("-- now()\nselect clock_timestamp()").await?;
+            let before = Instant::now();
+            let row = client.query_one(&statement, &[]).await?;
+            Ok((before + before.elapsed() / 2, row.try_get(0)?))
+        })
+        .await
+    }
+
+    /// Runs `work` on a connection, within the limit.
+    async fn run<T>(
+        &self,
+        operation: &'static str,
+        work: impl AsyncFnOnce(&mut Object) -> Result<T, Problem>,
+    ) -> Result<T, Error> {
+        let start = Instant::now();
+        let connection = self.limited(async { self.pool.get().await.map_err(Problem::from) }).await;
+        self.observer.acquired(start.elapsed());
+        let result = match connection {
+            Ok(mut connection) => {
+                let result = self.limited(work(&mut connection)).await;
+                if matches!(result, Err(Problem::Ours(Error::TimedOut(_)))) {
+                    drop(Object::take(connection));
+                }
+                result
+            }
+            Err(problem) => Err(problem),
+        };
+        result.map_err(|problem| {
+            let error = problem.name(operation);
+            if !matches!(error, Error::Fenced) {
+                self.observer.failed(operation);
+            }
+            error
+        })
+    }
+
+    /// Runs `work` in one transaction, within the limit. An error rolls it back. When the limit ends during the commit, the
+    /// transaction may or may not have happened: callers can tell by what they find afterwards.
+    async fn run_tx<T>(
+        &self,
+        operation: &'static str,
+        work: impl AsyncFnOnce(&deadpool_postgres::Transaction<'_>) -> Result<T, Problem>,
+    ) -> Result<T, Error> {
+        self.run(operation, async |client| {
+            let transaction = client.transaction().await?;
+            let result = work(&transaction).await?;
+            transaction.commit().await?;
+            Ok(result)
+        })
+        .await
+    }
+
+    async fn limited<T>(&self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        tokio::time::timeout(self.limit, work)
+            .await
+            .unwrap_or(Err(Problem::Ours(Error::TimedOut(self.limit))))
+    }
+}
+
+/// An error on its way to getting its operation's name.
+enum Problem {
+    Ours(Error),
+    Database(tokio_postgres::Error),
+}
+
+impl Problem {
+    fn name(self, operation: &'static str) -> Error {
+        match self {
+            Self::Ours(error) => error,
+            Self::Database(error) => match error.as_db_error() {
+                Some(refusal) if is_outage(refusal.code()) => {
+                    Error::Unreachable(refusal.message().to_owned())
+                }
+                Some(refusal) => Error::Refused { operation, reason: refusal.message().to_owned() },
+                None => Error::Unreachable(chain(&error)),
+            },
+        }
+    }
+}
+
+/// Refusals that mean "not now": shutdown, crash, recovery, too many connections, disk full (classes 57, 53, 08).
+fn is_outage(code: &tokio_postgres::error::SqlState) -> bool {
+    ["57", "53", "08", "58"].iter().any(|class| code.code().starts_with(class))
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Problem {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        use deadpool_postgres::PoolError as P;
+        match error {
+            P::Backend(error) => Self::Database(error),
+            P::Timeout(_) => Self::Ours(Error::Unreachable("no connection in time".to_owned())),
+            other => Self::Ours(Error::Unreachable(other.to_string())),
+        }
+    }
+}
+
+/// A transaction as the statements take it.
+type Tx<'a> = deadpool_postgres::Transaction<'a>;

@@ -1,0 +1,61 @@
+//! Migrations at start, one instance at a time.
+
+use super::{Error, Store, chain};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// The key of the advisory lock: "maildt" in ASCII.
+const LOCK: i64 = 0x6d61_696c_6474;
+
+impl Store {
+    /// Brings the schema `maildt` up to this program's version. Instances that start together take turns.
+    ///
+    /// # Errors
+    /// [`Error::NewerSchema`] when a newer program has been here; otherwise when the database refuses or is away.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        // A migration may take longer than a statement is allowed to, so this does not go through `run`.
+        let mut connection = self.pool.get().await.map_err(|e| Error::Unreachable(chain(&e)))?;
+        let refused = |e: tokio_postgres::Error| match e.as_db_error() {
+            Some(refusal) => Error::Migration(refusal.message().to_owned()),
+            None => Error::Unreachable(chain(&e)),
+        };
+        connection
+            .batch_execute(&format!(
+                "-- migrate()\nset lock_timeout = 0; select pg_advisory_lock({LOCK}); \
+                 create schema if not exists maildt; set search_path = maildt"
+            ))
+            .await
+            .map_err(refused)?;
+        let result = Self::migrate_locked(&mut connection).await;
+        // The session's settings and its lock end with the connection.
+        drop(deadpool_postgres::Object::take(connection));
+        result
+    }
+
+    async fn migrate_locked(connection: &mut deadpool_postgres::Object) -> Result<(), Error> {
+        let mut runner = embedded::migrations::runner();
+        runner.set_migration_table_name("migrations");
+        let known = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
+        let found = connection
+            .query_opt("select to_regclass('maildt.migrations') is not null", &[])
+            .await
+            .ok()
+            .flatten()
+            .is_some_and(|row| row.get(0));
+        if found {
+            let row = connection
+                .query_one("select coalesce(max(version), 0)::int4 from maildt.migrations", &[])
+                .await
+                .map_err(|e| Error::Migration(chain(&e)))?;
+            let found: i32 = row.get(0);
+            if found > known {
+                return Err(Error::NewerSchema { found, known });
+            }
+        }
+        let client: &mut tokio_postgres::Client = connection;
+        runner.run_async(client).await.map_err(|e| Error::Migration(chain(&e)))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! Probes: loading and saving. Every save is a compare-and-set on `version`.
+
+use futures_util::future::try_join_all;
+
+use crate::domain::id::{ProbeId, RecipientId};
+use crate::domain::probe::Probe;
+use crate::domain::verdict::{Placement, Verdict};
+
+use super::row::{PROBE, milliseconds, phases_json};
+use super::{Error, Fence, Problem, Store, Tx, row};
+
+/// What became of one save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    Yes,
+    /// Somebody else changed the row first; the change is not made.
+    Conflict,
+}
+
+/// What a recipient's last probes said, to restore the gauges after a start.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    pub recipient: RecipientId,
+    pub last_result: Option<Verdict>,
+    pub last_placement: Option<Placement>,
+    pub last_latency_s: Option<f64>,
+    pub last_success_at: Option<jiff::Timestamp>,
+    pub last_send_at: Option<jiff::Timestamp>,
+}
+
+impl Store {
+    /// Every probe without a result.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn open_probes(&self) -> Result<Vec<Probe>, Error> {
+        self.run("open_probes", async |client| {
+            let text =
+                format!("-- open_probes()\nselect {PROBE} from maildt.probes p where p.result is null");
+            client.query(&text, &[]).await?.iter().map(row::probe).collect()
+        })
+        .await
+    }
+
+    /// The probes of these ids that exist.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn probes(&self, ids: &[ProbeId]) -> Result<Vec<Probe>, Error> {
+        let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+        self.run("probes", async |client| {
+            let text = format!("-- probes()\nselect {PROBE} from maildt.probes p where p.id = any($1)");
+            let statement = client.prepare_cached(&text).await?;
+            client.query(&statement, &[&ids]).await?.iter().map(row::probe).collect()
+        })
+        .await
+    }
+
+    /// Saves transitions in order, in one transaction. Each probe carries the version that it had before; the row gets
+    /// the next one.
+    ///
+    /// # Errors
+    /// When the database is away, or the lease is not ours. Nothing is saved then, unless the commit's answer was lost:
+    /// a second try finds its own versions and tells [`Saved::Yes`].
+    pub async fn save_probes(&self, fence: Fence, probes: &[Probe]) -> Result<Vec<Saved>, Error> {
+        self.run_tx("save_probes", async |tx| {
+            fence.check(tx).await?;
+            // Pipelined: the statements go out together and are executed in order.
+            let saved = try_join_all(probes.iter().map(|probe| save(tx, probe))).await?;
+            let mut results = Vec::with_capacity(saved.len());
+            for (probe, changed) in probes.iter().zip(saved) {
+                results.push(if changed { Saved::Yes } else { already_saved(tx, probe).await? });
+            }
+            Ok(results)
+        })
+        .await
+    }
+
+    /// What each living recipient's history says about its present standing.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn memories(&self) -> Result<Vec<Memory>, Error> {
+        self.run("memories", async |client| {
+            let rows = client
+                .query(
+                    "-- memories()
+                     select r.id, last.result, last.placement, success.latency_ms, success.result_at as success_at, sent.at as sent_at
+                     from maildt.recipients r
+                     left join lateral (select p.result, p.placement from maildt.probes p
+                         where p.recipient_id = r.id and p.result is not null and p.kind = 'scheduled'
+                         order by p.created_at desc limit 1) last on true
+                     left join lateral (select p.latency_ms, p.result_at from maildt.probes p
+                         where p.recipient_id = r.id and p.result = 'delivered'
+                         order by p.created_at desc limit 1) success on true
+                     left join lateral (select coalesce(p.accepted_at, p.attempt_at) as at from maildt.probes p
+                         where p.recipient_id = r.id order by p.created_at desc limit 1) sent on true
+                     where r.deleted_at is null",
+                    &[],
+                )
+                .await?;
+            rows.iter()
+                .map(|row| {
+                    let result: Option<&str> = row.try_get("result")?;
+                    let placement: Option<&str> = row.try_get("placement")?;
+                    let latency: Option<f64> = row.try_get("latency_ms")?;
+                    Ok(Memory {
+                        recipient: RecipientId(row.try_get("id")?),
+                        last_result: Verdict::ALL.into_iter().find(|v| Some(v.as_str()) == result),
+                        last_placement: [Placement::Inbox, Placement::Junk, Placement::Other]
+                            .into_iter()
+                            .find(|p| Some(p.as_str()) == placement),
+                        last_latency_s: latency.map(|ms| ms / 1000.0),
+                        last_success_at: row.try_get("success_at")?,
+                        last_send_at: row.try_get("sent_at")?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+}
+
+/// Writes one probe. Tells whether the row still had the version that the probe was read with.
+pub(super) async fn save(tx: &Tx<'_>, probe: &Probe) -> Result<bool, Problem> {
+    let statement = tx
+        .prepare_cached(
+            "-- save_probe()
+             update maildt.probes set version = version + 1, state = $3, result = $4, result_at = $5, was_missing = $6,
+                 attempts = $7, faults = $8, attempt_at = $9, next_attempt_at = $10, accepted_at = $11, deadline_at = $12,
+                 arrived_at = $13, latency_ms = $14, latency_estimated = $15, placement = $16, folder = $17, prints = $18,
+                 duplicates = $19, misrouted = $20, reply_code = $21, reply_enhanced = $22, reply_text = $23, queue_id = $24,
+                 failure_phase = $25, failure_reason = $26, failure_detail = $27, phases = $28, note = $29
+             where id = $1 and version = $2",
+        )
+        .await?;
+    let arrival = probe.arrival.as_ref();
+    let reply = probe.reply.as_ref();
+    let failure = probe.failure.as_ref();
+    let changed = tx
+        .execute(
+            &statement,
+            &[
+                &probe.id.uuid(),
+                &probe.version,
+                &probe.state.as_str(),
+                &probe.result.map(Verdict::as_str),
+                &probe.result_at,
+                &probe.was_missing,
+                &probe.attempts,
+                &probe.faults,
+                &probe.attempt_at,
+                &probe.next_attempt_at,
+                &probe.accepted_at,
+                &probe.deadline_at,
+                &arrival.map(|a| a.at),
+                &arrival.and_then(|a| a.latency).map(milliseconds),
+                &arrival.is_some_and(|a| a.estimated),
+                &arrival.map(|a| a.placement.as_str()),
+                &arrival.map(|a| &*a.folder),
+                &probe.prints,
+                &probe.duplicates,
+                &probe.misrouted,
+                &reply.map(|r| i32::from(r.code)),
+                &reply.and_then(|r| r.enhanced.as_deref()),
+                &reply.map(|r| r.text.as_str()),
+                &probe.queue_id,
+                &failure.map(|f| f.phase.as_str()),
+                &failure.map(|f| f.reason.as_str()),
+                &failure.map(|f| f.detail.as_str()),
+                &phases_json(&probe.phases),
+                &probe.note,
+            ],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// After a save that changed nothing: whether that was because an earlier try of the same save was committed and its
+/// answer lost. Only the holder of the lease writes, and it counts versions one by one, so the row then has exactly the next
+/// version and this state.
+async fn already_saved(tx: &Tx<'_>, probe: &Probe) -> Result<Saved, Problem> {
+    let statement = tx
+        .prepare_cached("-- already_saved()\nselect version, state from maildt.probes where id = $1")
+        .await?;
+    let row = tx.query_opt(&statement, &[&probe.id.uuid()]).await?;
+    let Some(row) = row else { return Ok(Saved::Conflict) };
+    let (version, state): (i32, &str) = (row.try_get(0)?, row.try_get(1)?);
+    let ours = version == probe.version + 1 && state == probe.state.as_str();
+    Ok(if ours { Saved::Yes } else { Saved::Conflict })
+}

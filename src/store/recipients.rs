@@ -1,0 +1,169 @@
+//! Recipients, and bringing those of the configuration file into the database.
+
+use std::collections::HashSet;
+
+use crate::domain::recipient::{Recipient, ReturnMode};
+
+use super::row::RECIPIENT;
+use super::{Error, Store, row};
+
+/// A recipient as the configuration file has it. `name` is the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provisioned {
+    pub name: String,
+    pub address: String,
+    pub sender: String,
+    pub mailbox: String,
+    pub return_mode: ReturnMode,
+    pub interval_s: i32,
+    pub alert_threshold_s: i32,
+    pub alert_after: i32,
+    pub discord: bool,
+    pub email: bool,
+    pub muted_until: Option<jiff::Timestamp>,
+    pub active: bool,
+}
+
+/// What provisioning changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Provisioning {
+    pub added: u64,
+    pub changed: u64,
+    /// No longer in the file: paused, their history kept.
+    pub paused: u64,
+}
+
+impl Store {
+    /// Every recipient that has not been deleted.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn recipients(&self) -> Result<Vec<Recipient>, Error> {
+        self.run("recipients", async |client| {
+            let text = format!("-- recipients()\nselect {RECIPIENT} from maildt.recipients r where r.deleted_at is null order by r.id");
+            client.query(&text, &[]).await?.iter().map(row::recipient).collect()
+        })
+        .await
+    }
+
+    /// A number that grows whenever a recipient is added, changed or removed, on whatever instance.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn recipients_revision(&self) -> Result<i64, Error> {
+        self.run("recipients_revision", async |client| {
+            let statement = client
+                .prepare_cached("-- recipients_revision()\nselect recipients from maildt.revision")
+                .await?;
+            Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+        })
+        .await
+    }
+
+    /// Makes the database agree with the file: the file wins, what it no longer names is paused. A new recipient is due at
+    /// once, its successors `spread_s` seconds apart, so that a large file does not make a burst.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn provision(&self, recipients: &[Provisioned], spread_s: f64) -> Result<Provisioning, Error> {
+        self.run_tx("provision", async |tx| {
+            // Two instances that start together take turns.
+            tx.execute("-- provision()\nselect recipients from maildt.revision for update", &[]).await?;
+            let known: HashSet<String> = tx
+                .query("select name from maildt.recipients where deleted_at is null", &[])
+                .await?
+                .iter()
+                .map(|row| row.try_get(0))
+                .collect::<Result<_, _>>()?;
+            let statement = tx
+                .prepare_cached(
+                    "-- provision_recipient()
+                     insert into maildt.recipients as r (name, address, sender, mailbox, return_mode, interval_s,
+                         alert_threshold_s, alert_after, discord, email, muted_until, active, provisioned, next_due_at)
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true,
+                         clock_timestamp() + make_interval(secs => $13))
+                     on conflict (name) where deleted_at is null do update set
+                         address = $2, sender = $3, mailbox = $4, return_mode = $5, interval_s = $6,
+                         alert_threshold_s = $7, alert_after = $8, discord = $9, email = $10, muted_until = $11,
+                         active = $12, provisioned = true, version = r.version + 1,
+                         next_due_at = case
+                             when $12 and not r.active then excluded.next_due_at
+                             when r.interval_s <> $6 then least(r.next_due_at, clock_timestamp() + make_interval(secs => $6 * 0.5))
+                             else r.next_due_at end
+                     where (r.address, r.sender, r.mailbox, r.return_mode, r.interval_s, r.alert_threshold_s, r.alert_after,
+                            r.discord, r.email, r.active, r.provisioned)
+                         is distinct from ($2, $3, $4, $5, $6, $7, $8, $9, $10, $12, true)
+                         or r.muted_until is distinct from $11",
+                )
+                .await?;
+            let mut done = Provisioning::default();
+            for recipient in recipients {
+                let is_new = !known.contains(&recipient.name);
+                #[expect(clippy::cast_precision_loss, reason = "a count of recipients")]
+                let delay = spread_s * done.added as f64;
+                let changed = tx
+                    .execute(
+                        &statement,
+                        &[
+                            &recipient.name,
+                            &recipient.address,
+                            &recipient.sender,
+                            &recipient.mailbox,
+                            &recipient.return_mode.as_str(),
+                            &recipient.interval_s,
+                            &recipient.alert_threshold_s,
+                            &recipient.alert_after,
+                            &recipient.discord,
+                            &recipient.email,
+                            &recipient.muted_until,
+                            &recipient.active,
+                            &delay,
+                        ],
+                    )
+                    .await?;
+                if is_new {
+                    done.added += changed;
+                } else {
+                    done.changed += changed;
+                }
+            }
+            let names: Vec<&str> = recipients.iter().map(|recipient| recipient.name.as_str()).collect();
+            done.paused = tx
+                .execute(
+                    "-- pause_unprovisioned()
+                     update maildt.recipients set active = false, provisioned = false, version = version + 1
+                     where provisioned and deleted_at is null and name <> all($1)",
+                    &[&names],
+                )
+                .await?;
+            if done != Provisioning::default() {
+                tx.execute("-- bump_revision()\nupdate maildt.revision set recipients = recipients + 1", &[]).await?;
+            }
+            Ok(done)
+        })
+        .await
+    }
+
+    /// The senders and mailboxes that active recipients use.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn accounts_in_use(&self) -> Result<(Vec<String>, Vec<String>), Error> {
+        self.run("accounts_in_use", async |client| {
+            let rows = client
+                .query(
+                    "-- accounts_in_use()
+                     select array_agg(distinct sender), array_agg(distinct mailbox)
+                     from maildt.recipients where active and deleted_at is null",
+                    &[],
+                )
+                .await?;
+            let row = rows.first().ok_or_else(|| Error::Row("no answer".to_owned()))?;
+            let names = |index: usize| -> Result<Vec<String>, tokio_postgres::Error> {
+                Ok(row.try_get::<_, Option<Vec<String>>>(index)?.unwrap_or_default())
+            };
+            Ok((names(0)?, names(1)?))
+        })
+        .await
+    }
+}

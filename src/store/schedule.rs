@@ -1,0 +1,264 @@
+//! Claiming what is due. A probe's row is committed here before the first byte goes to a server.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::id::{ProbeId, RecipientId};
+use crate::domain::plan::following;
+use crate::domain::probe::{Event, Kind, Probe, State};
+use crate::domain::recipient::Recipient;
+
+use super::probes::save;
+use super::row::{PROBE, RECIPIENT};
+use super::{Error, Fence, Store, Tx, row};
+
+/// A probe that is now `sending` and ours to send.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub probe: Probe,
+    /// Where it goes.
+    pub address: String,
+    /// How long after its due time it was claimed.
+    pub lag: Duration,
+}
+
+/// What a claim gave.
+#[derive(Debug, Default)]
+pub struct Claim {
+    pub claimed: Vec<Claimed>,
+    /// Slots passed over, and each recipient's next due time.
+    pub planned: Vec<(RecipientId, Timestamp, u64)>,
+}
+
+/// What a sender has to do.
+#[derive(Clone, Debug)]
+pub struct Outstanding {
+    pub sender: String,
+    /// Until the next probe or retry is due; zero when something is due.
+    pub wait: Duration,
+}
+
+impl Store {
+    /// For each sender, when it has to act next.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn outstanding(&self) -> Result<Vec<Outstanding>, Error> {
+        self.run("outstanding", async |client| {
+            let statement = client
+                .prepare_cached(
+                    "-- outstanding()
+                     select sender, greatest(0, extract(epoch from min(at) - clock_timestamp()))::float8 as wait
+                     from (select sender, next_due_at as at from maildt.recipients where active and deleted_at is null
+                           union all
+                           select sender, next_attempt_at from maildt.probes where state = 'deferred') due
+                     group by sender",
+                )
+                .await?;
+            let rows = client.query(&statement, &[]).await?;
+            rows.iter()
+                .map(|row| {
+                    let wait: f64 = row.try_get(1)?;
+                    let wait = Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX);
+                    Ok(Outstanding { sender: row.try_get(0)?, wait })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Claims at most `limit` due recipients of a sender: commits a probe in state `sending` for each and sets the next due
+    /// time. `id` makes an identity from Unix milliseconds and the recipient. A recipient whose last probe is still being sent or
+    /// retried passes over this slot.
+    ///
+    /// # Errors
+    /// When the database is away, or the lease is not ours. If the commit's answer was lost, the probes may exist all the
+    /// same: `id` was asked for each of them.
+    pub async fn claim_due(
+        &self,
+        fence: Fence,
+        key_id: i32,
+        sender: &str,
+        limit: i64,
+        mut id: impl FnMut(u64, RecipientId) -> ProbeId,
+    ) -> Result<Claim, Error> {
+        self.run_tx("claim_due", async |tx| {
+            fence.check(tx).await?;
+            let text = format!(
+                "-- claim_due()
+                 select {RECIPIENT}, clock_timestamp() as now,
+                     exists (select 1 from maildt.probes p where p.recipient_id = r.id and p.result is null
+                         and p.state in ('sending', 'deferred') and p.kind = 'scheduled') as busy
+                 from maildt.recipients r
+                 where r.active and r.deleted_at is null and r.sender = $1 and r.next_due_at <= clock_timestamp()
+                 order by r.next_due_at limit $2 for update of r skip locked"
+            );
+            let statement = tx.prepare_cached(&text).await?;
+            let rows = tx.query(&statement, &[&sender, &limit]).await?;
+            let mut claim = Claim::default();
+            for found in &rows {
+                let recipient = row::recipient(found)?;
+                let (now, busy): (Timestamp, bool) = (found.try_get("now")?, found.try_get("busy")?);
+                let due = recipient.next_due_at;
+                let (next, passed) = following(recipient.id, recipient.interval, due, now);
+                claim.planned.push((recipient.id, next, passed + u64::from(busy)));
+                if !busy {
+                    let unix_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
+                    let probe = fresh(id(unix_ms, recipient.id), key_id, &recipient, due, now);
+                    let lag = crate::domain::probe::between(due, now);
+                    claim.claimed.push(Claimed { probe, address: recipient.address.to_string(), lag });
+                }
+            }
+            insert(tx, &claim.claimed).await?;
+            plan(tx, &claim.planned).await?;
+            Ok(claim)
+        })
+        .await
+    }
+
+    /// Claims at most `limit` deferred probes of a sender whose next attempt is due.
+    ///
+    /// # Errors
+    /// As [`Store::claim_due`]; `touched` hears of each probe before the commit.
+    pub async fn claim_retries(
+        &self,
+        fence: Fence,
+        sender: &str,
+        limit: i64,
+        mut touched: impl FnMut(ProbeId),
+    ) -> Result<Vec<Claimed>, Error> {
+        self.run_tx("claim_retries", async |tx| {
+            fence.check(tx).await?;
+            let text = format!(
+                "-- claim_retries()
+                 select {PROBE}, r.address, clock_timestamp() as now
+                 from maildt.probes p join maildt.recipients r on r.id = p.recipient_id
+                 where p.state = 'deferred' and p.sender = $1 and p.next_attempt_at <= clock_timestamp()
+                 order by p.next_attempt_at limit $2 for update of p skip locked"
+            );
+            let statement = tx.prepare_cached(&text).await?;
+            let mut claimed = Vec::new();
+            for found in tx.query(&statement, &[&sender, &limit]).await? {
+                let at = found.try_get("now")?;
+                let probe = row::probe(&found)?;
+                let due = probe.next_attempt_at.unwrap_or(at);
+                let lag = crate::domain::probe::between(due, at);
+                touched(probe.id);
+                let (mut probe, _) = probe
+                    .apply(Event::AttemptStarted { at })
+                    .map_err(|unfit| Error::Row(unfit.to_string()))?;
+                save(tx, &probe).await?;
+                probe.version += 1;
+                claimed.push(Claimed { probe, address: found.try_get("address")?, lag });
+            }
+            Ok(claimed)
+        })
+        .await
+    }
+
+    /// Brings due times back that lie further ahead than any plan puts them: the database's clock was set back, or
+    /// an interval was shortened.
+    ///
+    /// # Errors
+    /// When the database is away, or the lease is not ours.
+    pub async fn repair_plans(&self, fence: Fence) -> Result<u64, Error> {
+        self.run_tx("repair_plans", async |tx| {
+            fence.check(tx).await?;
+            let statement = tx
+                .prepare_cached(
+                    "-- repair_plans()
+                     update maildt.recipients
+                     set next_due_at = clock_timestamp() + make_interval(secs => interval_s * random())
+                     where active and deleted_at is null
+                         and next_due_at > clock_timestamp() + make_interval(secs => interval_s * 1.5 + 5)",
+                )
+                .await?;
+            Ok(tx.execute(&statement, &[]).await?)
+        })
+        .await
+    }
+}
+
+/// A probe at the beginning of its way.
+fn fresh(id: ProbeId, key_id: i32, recipient: &Recipient, due_at: Timestamp, now: Timestamp) -> Probe {
+    Probe {
+        id,
+        key_id,
+        kind: Kind::Scheduled,
+        sender: recipient.sender.clone(),
+        mailbox: recipient.mailbox.clone(),
+        return_mode: recipient.return_mode,
+        threshold: recipient.alert_threshold,
+        due_at,
+        state: State::Sending,
+        result: None,
+        result_at: None,
+        was_missing: false,
+        attempts: 1,
+        faults: 0,
+        first_attempt_at: now,
+        attempt_at: now,
+        next_attempt_at: None,
+        accepted_at: None,
+        deadline_at: None,
+        arrival: None,
+        prints: Vec::new(),
+        duplicates: 0,
+        misrouted: 0,
+        reply: None,
+        queue_id: None,
+        failure: None,
+        phases: Vec::new(),
+        note: None,
+        version: 1,
+    }
+}
+
+async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<(), super::Problem> {
+    let statement = tx
+        .prepare_cached(
+            "-- insert_probe()
+             insert into maildt.probes (id, recipient_id, key_id, kind, sender, mailbox, return_mode, threshold_ms, due_at,
+                 state, first_attempt_at, attempt_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+        )
+        .await?;
+    let inserts = claimed.iter().map(async |Claimed { probe, .. }| {
+        tx.execute(
+            &statement,
+            &[
+                &probe.id.uuid(),
+                &probe.recipient().0,
+                &probe.key_id,
+                &probe.kind.as_str(),
+                &&*probe.sender,
+                &&*probe.mailbox,
+                &probe.return_mode.as_str(),
+                &i64::try_from(probe.threshold.as_millis()).unwrap_or(i64::MAX),
+                &probe.due_at,
+                &probe.state.as_str(),
+                &probe.first_attempt_at,
+            ],
+        )
+        .await
+    });
+    futures_util::future::try_join_all(inserts).await?;
+    Ok(())
+}
+
+async fn plan(tx: &Tx<'_>, planned: &[(RecipientId, Timestamp, u64)]) -> Result<(), super::Problem> {
+    if planned.is_empty() {
+        return Ok(());
+    }
+    let (ids, times): (Vec<i32>, Vec<Timestamp>) = planned.iter().map(|(id, at, _)| (id.0, *at)).unzip();
+    let statement = tx
+        .prepare_cached(
+            "-- plan()
+             update maildt.recipients r set next_due_at = p.at
+             from unnest($1::int[], $2::timestamptz[]) as p (id, at) where r.id = p.id",
+        )
+        .await?;
+    tx.execute(&statement, &[&ids, &times]).await?;
+    Ok(())
+}
