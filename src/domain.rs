@@ -7,9 +7,12 @@ pub mod id;
 pub mod message;
 pub mod plan;
 pub mod probe;
+pub mod proof;
 pub mod recipient;
+pub mod report;
 pub mod retry;
 pub mod submission;
+pub mod throttle;
 pub mod token;
 
 pub mod verdict;

@@ -447,3 +447,6 @@ pub fn between(start: Timestamp, end: Timestamp) -> Duration {
 pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The composition root: builds the parts, starts them, keeps them running, and stops them in order.
+//!
+//! The only module that knows everything. [`serve`] is the life of the service: listener, database, then one
+//! [`term`] of office after the other for as long as the lease is ours.
+
+mod database;
+mod logging;
+mod office;
+mod reload;
+mod signals;
+mod term;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::clock;
+use crate::config::{Config, Problems, Purpose};
+use crate::metrics::listener;
+use crate::metrics::{Build, ListenerState, Metrics, Readiness};
+
+pub use logging::init as init_logging;
+
+/// Version and revision of this program.
+pub const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), revision: env!("MAILDT_REVISION") };
+
+/// Where the configuration comes from, so that it can be read again.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub file: Option<PathBuf>,
+}
+
+impl Origin {
+    /// Reads file and environment.
+    ///
+    /// # Errors
+    /// With every problem that the configuration has.
+    pub fn load(&self, purpose: Purpose) -> Result<Config, Problems> {
+        Config::load(self.file.as_deref(), std::env::vars(), purpose)
+    }
+}
+
+/// What every part of the running service shares.
+struct Service {
+    metrics: Arc<Metrics>,
+    readiness: watch::Sender<Readiness>,
+    config: watch::Sender<Arc<Config>>,
+    stop: CancellationToken,
+}
+
+/// Runs the service until a signal ends it.
+///
+/// # Errors
+/// When an address is taken, the private database cannot be set up, the schema is a newer one, or a part dies.
+pub async fn serve(origin: Origin, config: Config) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    signals::stop_on_signal(&stop)?;
+    run(origin, config, stop).await
+}
+
+/// [`serve`] with the means to end it in one's own hands.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn run(origin: Origin, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let metrics = Arc::new(Metrics::new(BUILD, clock::now()));
+    let (readiness, ready) = watch::channel(Readiness::default());
+    let address = config.metrics_listen;
+    let socket = TcpListener::bind(address).await.with_context(|| {
+        format!("METRICS_LISTEN: cannot listen on {address}; another program may have this port, choose another")
+    })?;
+    info!(version = BUILD.version, revision = BUILD.revision, "MailDT starts");
+    info!(address = %socket.local_addr()?, "metrics listener ready");
+    let listening = CancellationToken::new();
+    let tracker = TaskTracker::new();
+    let mut listener = tokio::spawn(listener::serve(
+        socket,
+        ListenerState::new(Arc::clone(&metrics), ready),
+        listening.clone(),
+    ));
+    let config = Arc::new(config);
+    let service = Arc::new(Service {
+        metrics,
+        readiness,
+        config: watch::Sender::new(Arc::clone(&config)),
+        stop: stop.clone(),
+    });
+    let database = CancellationToken::new();
+    let work = async {
+        let Some(store) = database::open(&service, &config, &tracker, &database).await? else { return Ok(()) };
+        reload::on_signal(&service, origin, store.clone(), &tracker)?;
+        office::hold(&service, store).await
+    };
+    let result = tokio::select! {
+        result = work => result,
+        died = &mut listener => Err(anyhow::anyhow!("the metrics listener ended: {died:?}")),
+    };
+    if let Err(reason) = &result {
+        error!(reason = format!("{reason:#}"), "MailDT stops");
+    }
+    // The listener answers until the work is done, then the database goes.
+    stop.cancel();
+    listening.cancel();
+    database.cancel();
+    tracker.close();
+    if tokio::time::timeout(Duration::from_secs(15), tracker.wait()).await.is_err() {
+        warn!("some parts did not stop in time");
+    }
+    if !listener.is_finished() {
+        let _ = tokio::time::timeout(Duration::from_secs(3), listener).await;
+    }
+    if result.is_ok() {
+        info!("MailDT has stopped");
+    }
+    result
+}

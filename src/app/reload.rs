@@ -1,0 +1,108 @@
+//! SIGHUP: reading the configuration again without losing a probe.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::config::{self, Config, Purpose};
+use crate::store::{Provisioned, Store};
+
+use super::{Origin, Service, office};
+
+/// Re-reads the configuration at each SIGHUP. A refused one changes nothing and is told.
+pub(super) fn on_signal(
+    service: &Arc<Service>,
+    origin: Origin,
+    store: Store,
+    tracker: &TaskTracker,
+) -> anyhow::Result<()> {
+    let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let service = Arc::clone(service);
+    tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                () = service.stop.cancelled() => return,
+                _ = hangups.recv() => {}
+            }
+            let done = reload(&service, &origin, &store).await;
+            service.metrics.set_config_last_reload_successful(done.is_ok());
+            match done {
+                Ok(()) => info!("configuration read again"),
+                Err(reason) => error!("the configuration was not read again, nothing changed: {reason}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<(), String> {
+    let new = origin.load(Purpose::Serve).map_err(|problems| problems.to_string())?;
+    let recipients = store.recipients().await.map_err(|e| e.to_string())?;
+    for recipient in recipients.iter().filter(|recipient| recipient.active && !recipient.provisioned) {
+        for (kind, account, known) in [
+            ("sender", &recipient.sender, new.senders.contains_key(&*recipient.sender)),
+            ("mailbox", &recipient.mailbox, new.mailboxes.contains_key(&*recipient.mailbox)),
+        ] {
+            if !known {
+                return Err(format!(
+                    "{kind} {account} is gone but recipient {} uses it; move or pause the recipient first",
+                    recipient.name
+                ));
+            }
+        }
+    }
+    for warning in &new.warnings {
+        warn!("{warning}");
+    }
+    let old = Arc::clone(&service.config.borrow());
+    if needs_restart(&old, &new) {
+        warn!("DATABASE_URL, DATA_DIR, LISTEN, METRICS_LISTEN, LOG_LEVEL and LOG_FORMAT take effect at the next start");
+    }
+    service.config.send_replace(Arc::new(new));
+    office::provision(service, store).await;
+    Ok(())
+}
+
+fn needs_restart(old: &Config, new: &Config) -> bool {
+    old.data_dir != new.data_dir
+        || old.listen != new.listen
+        || old.metrics_listen != new.metrics_listen
+        || old.log_level != new.log_level
+        || format!("{:?}", old.database) != format!("{:?}", new.database)
+}
+
+/// Whether the watchers and senders have to start anew.
+pub(super) fn needs_new_term(old: &Config, new: &Config) -> bool {
+    old.senders != new.senders
+        || old.mailboxes != new.mailboxes
+        || old.limits != new.limits
+        || old.check_interval != new.check_interval
+        || old.send_window != new.send_window
+        || old.retention != new.retention
+        || old.secret_key != new.secret_key
+        || old.tls_ca_file != new.tls_ca_file
+        // The file's content may have changed.
+        || new.tls_ca_file.is_some()
+}
+
+/// A recipient of the file as the database takes it.
+pub(super) fn provisioned(recipient: &config::Provisioned) -> Provisioned {
+    let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
+    Provisioned {
+        name: recipient.name.clone(),
+        address: recipient.address.to_string(),
+        sender: recipient.sender.clone(),
+        mailbox: recipient.mailbox.clone(),
+        return_mode: recipient.return_mode,
+        interval_s: seconds(recipient.interval),
+        alert_threshold_s: seconds(recipient.alert_threshold),
+        alert_after: i32::try_from(recipient.alert_after).unwrap_or(i32::MAX),
+        discord: recipient.discord,
+        email: recipient.email,
+        muted_until: recipient.muted_until,
+        active: recipient.active,
+    }
+}

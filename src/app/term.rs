@@ -1,0 +1,265 @@
+//! One term of office: watchers, engine, scheduler and retention, from the database's state to a drained stop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::config::Config;
+use crate::domain::token::SigningKey;
+use crate::engine::clock::DatabaseClock;
+use crate::engine::{End, Engine, Pace, Parts, Standings, Watched};
+use crate::imap::{Outlook, Resume, Watch};
+use crate::schedule::{Outgoing, Scheduler};
+use crate::smtp::Pool;
+use crate::store::{Error, Fence, FolderMark, Keys, Memory, Store};
+
+use super::Service;
+
+/// Sightings that may wait for the engine; more stay in the mailboxes.
+const SIGHTINGS: usize = 4096;
+
+/// What a term starts from.
+struct Beginning {
+    clock: DatabaseClock,
+    keys: Arc<Keys>,
+    open: Vec<crate::domain::probe::Probe>,
+    recipients: Vec<crate::domain::recipient::Recipient>,
+    memories: Vec<Memory>,
+    marks: Vec<FolderMark>,
+}
+
+/// Works until told to stop, deposed, or until the configuration of the accounts changes (also [`End::Stopped`]).
+///
+/// # Errors
+/// When a part dies.
+pub(super) async fn run(
+    service: &Arc<Service>,
+    store: &Store,
+    fence: Fence,
+    deposed: &CancellationToken,
+) -> anyhow::Result<End> {
+    let mut changes = service.config.subscribe();
+    let config = Arc::clone(&changes.borrow_and_update());
+    let Some(beginning) = begin(service, store, &config, deposed).await? else {
+        return Ok(if deposed.is_cancelled() { End::Deposed } else { End::Stopped });
+    };
+    info!(open_probes = beginning.open.len(), recipients = beginning.recipients.len(), "taking up the work");
+    let limits = Arc::new(config.limits.clone());
+    let (sight, sightings) = mpsc::channel(SIGHTINGS);
+    let (tell, messages) = mpsc::unbounded_channel();
+    let watching = CancellationToken::new();
+    let watchers = TaskTracker::new();
+    let oldest = beginning.open.iter().map(|probe| probe.first_attempt_at).min();
+    let watched: Vec<Watched> = config
+        .mailboxes
+        .iter()
+        .map(|(name, mailbox)| {
+            let outlook = Arc::new(Outlook::default());
+            outlook.set_look_back(oldest);
+            let resume = resume(&beginning.marks, name);
+            let watch = Watch::spawn(
+                Arc::clone(mailbox),
+                Arc::clone(&config.tls),
+                Arc::clone(&limits),
+                config.check_interval,
+                Arc::clone(&outlook),
+                resume,
+                sight.clone(),
+                watching.clone(),
+                &watchers,
+            );
+            Watched { name: Arc::from(name.as_str()), watch, outlook }
+        })
+        .collect();
+    drop(sight);
+    let outlooks = watched.iter().map(|watched| (watched.name.clone(), Arc::clone(&watched.outlook))).collect();
+    let mut standings = Standings::new(Arc::clone(&service.metrics));
+    standings.set_recipients(&beginning.recipients);
+    standings.restore(&beginning.memories);
+    let engine = Engine::new(Parts {
+        store: store.clone(),
+        fence,
+        keys: Arc::clone(&beginning.keys),
+        metrics: Arc::clone(&service.metrics),
+        readiness: service.readiness.clone(),
+        pace: pace(&config),
+        clock: beginning.clock,
+        open: beginning.open,
+        standings,
+        watched,
+        messages,
+        sightings,
+    });
+    let pools: HashMap<String, Outgoing> = config
+        .senders
+        .iter()
+        .map(|(name, sender)| {
+            let pool = Pool::new(Arc::clone(sender), Arc::clone(&config.tls), Arc::clone(&limits));
+            (name.clone(), Outgoing { pool, from: Arc::from(sender.from.as_str()) })
+        })
+        .collect();
+    let scheduler = Scheduler {
+        store: store.clone(),
+        fence,
+        keys: Arc::clone(&beginning.keys),
+        metrics: Arc::clone(&service.metrics),
+        pools: pools.clone(),
+        outlooks,
+        engine: tell,
+        wake: Arc::new(Notify::new()),
+    };
+    let (claiming, abort, judging) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let mut engine = tokio::spawn(engine.run(judging.clone()));
+    let mut scheduler = tokio::spawn(scheduler.run(claiming.clone(), abort.clone()));
+    let current_key = beginning.keys.current_id;
+    let retention = tokio::spawn(forget(store.clone(), fence, config.retention, current_key));
+
+    let early = tokio::select! {
+        () = service.stop.cancelled() => None,
+        () = deposed.cancelled() => Some(Ok(End::Deposed)),
+        ended = &mut engine => Some(ended.context("the engine died")),
+        ended = &mut scheduler => Some(match ended {
+            Ok(()) => Ok(End::Deposed),
+            Err(died) => Err(died).context("the scheduler died"),
+        }),
+        () = accounts_changed(&mut changes, &config) => None,
+    };
+    retention.abort();
+    claiming.cancel();
+    let result = match early {
+        Some(ended) => {
+            abort.cancel();
+            engine.abort();
+            ended
+        }
+        None => {
+            drain(&config, &abort, &mut scheduler).await;
+            judging.cancel();
+            engine.await.context("the engine died")
+        }
+    };
+    abort.cancel();
+    watching.cancel();
+    watchers.close();
+    if tokio::time::timeout(Duration::from_secs(2), watchers.wait()).await.is_err() {
+        debug!("the watchers are left to themselves");
+    }
+    for outgoing in pools.values() {
+        outgoing.pool.drain(Instant::now() + Duration::from_millis(500)).await;
+    }
+    if matches!(result, Ok(End::Deposed)) {
+        service.metrics.clear_recipients();
+    }
+    result
+}
+
+/// Lets the submissions under way end, and breaks off those that take too long: a bit before the whole stop is over.
+async fn drain(config: &Config, abort: &CancellationToken, scheduler: &mut tokio::task::JoinHandle<()>) {
+    let patience = config.limits.drain.mul_f64(0.6);
+    if tokio::time::timeout(patience, &mut *scheduler).await.is_err() {
+        warn!("submissions are broken off by the stop");
+        abort.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(1), scheduler).await;
+    }
+}
+
+/// Reads what the work starts from, however long the database takes; `None` when told to stop or deposed.
+async fn begin(
+    service: &Service,
+    store: &Store,
+    config: &Config,
+    deposed: &CancellationToken,
+) -> anyhow::Result<Option<Beginning>> {
+    let configured = config.secret_key.as_ref().map(|key| SigningKey::from_passphrase(key.reveal()));
+    loop {
+        let read = async {
+            let fresh: [u8; 32] = rand::random();
+            Ok::<_, Error>(Beginning {
+                clock: DatabaseClock::new(store.now().await?),
+                keys: Arc::new(store.keys(configured.as_ref(), fresh).await?),
+                open: store.open_probes().await?,
+                recipients: store.recipients().await?,
+                memories: store.memories().await?,
+                marks: store.folder_marks().await?,
+            })
+        };
+        match read.await {
+            Ok(beginning) => return Ok(Some(beginning)),
+            Err(reason) if reason.is_outage() => {
+                warn!(%reason, "the state of the work cannot be read yet");
+                tokio::select! {
+                    () = service.stop.cancelled() => return Ok(None),
+                    () = deposed.cancelled() => return Ok(None),
+                    () = tokio::time::sleep(config.limits.database_retry_min) => {}
+                }
+            }
+            Err(reason) => return Err(reason.into()),
+        }
+    }
+}
+
+fn resume(marks: &[FolderMark], mailbox: &str) -> HashMap<String, Resume> {
+    marks
+        .iter()
+        .filter(|mark| mark.mailbox == mailbox)
+        .map(|mark| {
+            (mark.folder.clone(), Resume { uidvalidity: mark.uidvalidity, next_uid: mark.next_uid })
+        })
+        .collect()
+}
+
+fn pace(config: &Config) -> Pace {
+    let limits = &config.limits;
+    Pace {
+        sender_retry: limits.sender_retry.clone(),
+        deferred_retry: limits.deferred_retry.clone(),
+        send_window: config.send_window,
+        round_gap: limits.round_gap,
+        verdict: limits.verdict,
+        drain: limits.drain.mul_f64(0.3),
+        unobserved: limits.blind_after,
+    }
+}
+
+/// Resolves when the accounts or the rhythm changed; recipients are followed without a new term.
+async fn accounts_changed(
+    changes: &mut tokio::sync::watch::Receiver<Arc<Config>>,
+    config: &Arc<Config>,
+) {
+    loop {
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        if super::reload::needs_new_term(config, &changes.borrow_and_update()) {
+            return;
+        }
+    }
+}
+
+/// Removes old history in small batches, from the first minute on.
+async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
+    const BATCH: i64 = 500;
+    let mut pause = Duration::from_secs(20);
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = match store.forget_probes(fence, age, BATCH).await {
+            Ok(removed) if i64::try_from(removed).is_ok_and(|removed| removed == BATCH) => Duration::from_millis(250),
+            Ok(_) => {
+                if let Err(reason) = store.forget_leftovers(fence, current_key).await {
+                    debug!(%reason, "leftovers stay for now");
+                }
+                Duration::from_secs(60)
+            }
+            Err(reason) => {
+                debug!(%reason, "old history stays for now");
+                Duration::from_secs(60)
+            }
+        };
+    }
+}

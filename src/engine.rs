@@ -1,0 +1,498 @@
+//! The engine: what was seen and what became of each submission, turned into transitions, verdicts and numbers.
+//!
+//! One task owns the probes of the active instance, so that no two events race. It decides in memory, by the pure rules of
+//! [`crate::domain`], and writes through a journal; the counters move and the messages are cleaned up
+//! only after the commit. While the database is away it goes on deciding about what it has.
+
+pub mod clock;
+mod desk;
+mod journal;
+mod sight;
+mod standing;
+mod table;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::domain::id::ProbeId;
+use crate::domain::probe::{Effect, Event, Kind, Probe, State};
+use crate::domain::recipient::Recipient;
+use crate::domain::retry::{self, Rhythm, Tried};
+use crate::domain::submission::Attempt;
+use crate::imap::{self, Found};
+use crate::metrics::{Metrics, Readiness};
+use crate::store::{Fence, FolderMark, Keys, Saved, Store};
+
+pub use standing::Standings;
+
+use clock::DatabaseClock;
+use desk::{Desk, Desks};
+use journal::{Entry, Journal, Release, Written};
+use table::Table;
+
+/// What the scheduler and the senders tell the engine.
+#[derive(Debug)]
+pub enum Message {
+    /// A probe was claimed: its row says `sending`, and it is about to be sent.
+    Claimed(Box<Probe>),
+    /// A submission ended at this moment.
+    Attempted { id: ProbeId, attempt: Box<Attempt>, ended: Instant },
+    /// A submission was broken off by our own stop.
+    BrokenOff { id: ProbeId, ended: Instant },
+    /// Recipients were added, changed or removed.
+    RecipientsChanged(Vec<Recipient>),
+}
+
+/// Why the engine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop and everything is written, or the time for that was over.
+    Stopped,
+    /// Another instance holds the lease.
+    Deposed,
+}
+
+/// The pauses and bounds that the engine goes by.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    pub sender_retry: Vec<Duration>,
+    pub deferred_retry: Vec<Duration>,
+    pub send_window: Duration,
+    pub round_gap: Duration,
+    pub verdict: Duration,
+    pub drain: Duration,
+    /// A mailbox that cannot be read for longer makes its recipients `unknown`.
+    pub unobserved: Duration,
+}
+
+/// A mailbox to work with.
+pub struct Watched {
+    pub name: Arc<str>,
+    pub watch: imap::Watch,
+    pub outlook: Arc<imap::Outlook>,
+}
+
+/// What the engine is made of.
+pub struct Parts {
+    pub store: Store,
+    pub fence: Fence,
+    pub keys: Arc<Keys>,
+    pub metrics: Arc<Metrics>,
+    pub readiness: watch::Sender<Readiness>,
+    pub pace: Pace,
+    pub clock: DatabaseClock,
+    pub open: Vec<Probe>,
+    pub standings: Standings,
+    pub watched: Vec<Watched>,
+    pub messages: mpsc::UnboundedReceiver<Message>,
+    pub sightings: mpsc::Receiver<imap::Event>,
+}
+
+/// See the module.
+pub struct Engine {
+    store: Store,
+    fence: Fence,
+    keys: Arc<Keys>,
+    metrics: Arc<Metrics>,
+    readiness: watch::Sender<Readiness>,
+    pace: Pace,
+    clock: DatabaseClock,
+    table: Table,
+    journal: Journal,
+    desks: Desks,
+    standings: Standings,
+    messages: mpsc::UnboundedReceiver<Message>,
+    sightings: mpsc::Receiver<imap::Event>,
+    /// Sightings of probes that are not in memory, until their rows are read.
+    unknown: Vec<(ProbeId, Box<Found>)>,
+    lookup: Option<Lookup>,
+    clock_sample: Option<tokio::task::JoinHandle<Result<(Instant, jiff::Timestamp), crate::store::Error>>>,
+}
+
+type Lookup = tokio::task::JoinHandle<(Vec<(ProbeId, Box<Found>)>, Result<Vec<Probe>, crate::store::Error>)>;
+
+impl Engine {
+    /// Takes over the open probes: those that were being sent are `unconfirmed` from now on, as nobody knows how far they
+    /// got.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let desks = parts
+            .watched
+            .into_iter()
+            .map(|Watched { name, watch, outlook }| {
+                let desk = Desk {
+                    watch,
+                    outlook,
+                    rounds: crate::domain::proof::Rounds::default(),
+                    clock: clock::MailboxClock::default(),
+                    folders: std::collections::BTreeMap::new(),
+                };
+                (name, desk)
+            })
+            .collect();
+        let mut engine = Self {
+            journal: Journal::new(parts.store.clone(), parts.fence),
+            store: parts.store,
+            fence: parts.fence,
+            keys: parts.keys,
+            metrics: parts.metrics,
+            readiness: parts.readiness,
+            pace: parts.pace,
+            clock: parts.clock,
+            table: Table::default(),
+            desks,
+            standings: parts.standings,
+            messages: parts.messages,
+            sightings: parts.sightings,
+            unknown: Vec::new(),
+            lookup: None,
+            clock_sample: None,
+        };
+        engine.take_over(parts.open);
+        engine
+    }
+
+    fn take_over(&mut self, open: Vec<Probe>) {
+        let now = Instant::now();
+        let mut left_over = Vec::new();
+        for probe in open {
+            let deadline = probe.deadline_at.map(|at| self.clock.instant(at));
+            if probe.state == State::Sending {
+                left_over.push(probe.id);
+            }
+            if let (Some(desk), Some(accepted)) = (self.desks.get(&probe.mailbox), probe.accepted_at) {
+                desk.outlook.expect(probe.id, self.clock.instant(accepted));
+            }
+            self.standings.opened(&probe);
+            self.table.insert(probe, deadline, now);
+        }
+        if !left_over.is_empty() {
+            info!(probes = left_over.len(), "submissions cut off by the last stop are unconfirmed from now on");
+        }
+        let at = self.clock.at(now);
+        for id in left_over {
+            self.apply(id, Event::Abandoned { at }, None, None);
+        }
+        self.look_back();
+    }
+
+    /// Tells the watchers how far back an open probe may be found.
+    fn look_back(&self) {
+        for (name, desk) in &self.desks {
+            let oldest = self
+                .table
+                .iter()
+                .filter(|tracked| tracked.probe.state.is_open() && tracked.probe.mailbox == *name)
+                .map(|tracked| tracked.probe.first_attempt_at)
+                .min();
+            desk.outlook.set_look_back(oldest);
+        }
+    }
+
+    /// Works until `stop` is cancelled and everything is drained, or until another instance takes over.
+    pub async fn run(mut self, stop: CancellationToken) -> End {
+        let mut tick = tokio::time::interval(Duration::from_millis(250));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut beat: u64 = 0;
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                written = self.journal.write() => self.written(written),
+                Some(message) = self.messages.recv() => { self.hear(message); None }
+                found = Self::looked_up(&mut self.lookup) => { self.identified(found); None }
+                sample = Self::sampled(&mut self.clock_sample) => { self.correct_clock(sample); None }
+                Some(event) = self.sightings.recv(), if !self.journal.is_full() => { self.watched(event); None }
+                _ = tick.tick() => {
+                    beat += 1;
+                    self.beat(beat).await;
+                    None
+                }
+            };
+            if let Some(end) = ended {
+                return end;
+            }
+        }
+        self.drain().await
+    }
+
+    async fn beat(&mut self, beat: u64) {
+        let now = Instant::now();
+        self.look_up_unknown();
+        self.judge(now);
+        if beat.is_multiple_of(8) {
+            self.sample_clock();
+            self.table.sweep(now);
+            self.observe_mailboxes(now);
+        }
+        if beat.is_multiple_of(20) {
+            self.look_back();
+            self.keep_marks().await;
+        }
+    }
+
+    /// What is still to come from the senders is waited for, then everything is written.
+    async fn drain(mut self) -> End {
+        let end = tokio::time::Instant::now() + self.pace.drain;
+        let mut senders_done = false;
+        while !(senders_done && self.journal.is_empty()) {
+            tokio::select! {
+                biased;
+                message = self.messages.recv(), if !senders_done => match message {
+                    Some(message) => self.hear(message),
+                    None => senders_done = true,
+                },
+                written = self.journal.write() => if let Some(end) = self.written(written) { return end },
+                () = tokio::time::sleep_until(end) => {
+                    if !self.journal.is_empty() {
+                        warn!("stopped before everything was written: what is missing is found again in the mailboxes, or unconfirmed");
+                    }
+                    break;
+                }
+            }
+        }
+        let _ = tokio::time::timeout_at(end, self.keep_marks()).await;
+        End::Stopped
+    }
+
+    fn hear(&mut self, message: Message) {
+        let now = Instant::now();
+        match message {
+            Message::Claimed(probe) => {
+                self.standings.opened(&probe);
+                // A retry was read from its row and changed there; what memory has of it is the version before.
+                let newer = self.table.get(probe.id).is_none_or(|known| known.probe.version < probe.version);
+                if newer {
+                    self.table.replace(*probe, now);
+                }
+            }
+            Message::Attempted { id, attempt, ended } => self.attempted(id, *attempt, ended),
+            Message::BrokenOff { id, ended } => {
+                let at = self.clock.at(ended);
+                self.apply(id, Event::Abandoned { at }, None, None);
+            }
+            Message::RecipientsChanged(recipients) => self.standings.set_recipients(&recipients),
+        }
+    }
+
+    fn attempted(&mut self, id: ProbeId, attempt: Attempt, ended: Instant) {
+        let Some(tracked) = self.table.get(id) else { return };
+        let at = self.clock.at(ended);
+        let tried = Tried {
+            attempts: tracked.probe.attempts,
+            faults: tracked.probe.faults,
+            first_attempt_at: tracked.probe.first_attempt_at,
+            now: at,
+        };
+        let rhythm = Rhythm {
+            sender: &self.pace.sender_retry,
+            deferred: &self.pace.deferred_retry,
+            window: self.pace.send_window,
+        };
+        let next = retry::next(&attempt.outcome, tried, rhythm, rand::random());
+        self.apply(id, Event::Attempted { at, attempt, next }, None, None);
+        let Some(tracked) = self.table.get_mut(id) else { return };
+        let threshold = tracked.probe.threshold;
+        let expected = matches!(tracked.probe.state, State::Accepted | State::Unconfirmed);
+        if expected {
+            if tracked.probe.state == State::Accepted {
+                tracked.accepted = Some(ended);
+            }
+            self.table.set_deadline(id, Some(ended + threshold));
+        }
+    }
+
+    /// Applies an event in memory and queues the save. `release` is the message that may go after the commit, `holds` the
+    /// folder that waits for it.
+    fn apply(
+        &mut self,
+        id: ProbeId,
+        event: Event,
+        release: Option<Release>,
+        holds: Option<(Arc<str>, String)>,
+    ) {
+        let now = Instant::now();
+        let Some(tracked) = self.table.get_mut(id) else { return };
+        let before = tracked.probe.clone();
+        match before.clone().apply(event) {
+            Err(unfit) => {
+                debug!(probe = %id, %unfit, "event without effect");
+                self.let_go(holds.as_ref());
+            }
+            Ok((after, _)) if after == before && tracked.unsaved == 0 => {
+                // Nothing new and everything committed: the message may go at once.
+                self.release(release);
+                self.let_go(holds.as_ref());
+            }
+            Ok((after, effects)) => {
+                let closed = !after.state.is_open();
+                self.journal.push(Entry { probe: after.clone(), effects, release, holds });
+                tracked.unsaved += 1;
+                tracked.probe = Probe { version: after.version + 1, ..after };
+                if closed {
+                    let mailbox = tracked.probe.mailbox.clone();
+                    self.table.set_deadline(id, None);
+                    if let Some(desk) = self.desks.get(&mailbox) {
+                        desk.outlook.settle(id);
+                    }
+                }
+                self.table.touch(id, now);
+            }
+        }
+    }
+
+    fn written(&mut self, written: Written) -> Option<End> {
+        match written {
+            Written::Done(entries) => {
+                for (entry, saved) in entries {
+                    self.saved(entry, saved);
+                }
+                None
+            }
+            Written::Delayed(reason) => {
+                warn!(%reason, "results are kept in memory until the database takes them");
+                None
+            }
+            Written::Fenced => Some(End::Deposed),
+            Written::Refused(entry, reason) => {
+                error!(probe = %entry.probe.id, %reason, "the database refuses a probe's change; the change is dropped");
+                self.let_go(entry.holds.as_ref());
+                self.table.remove(entry.probe.id);
+                None
+            }
+        }
+    }
+
+    fn saved(&mut self, entry: Entry, saved: Saved) {
+        self.let_go(entry.holds.as_ref());
+        let id = entry.probe.id;
+        if let Some(tracked) = self.table.get_mut(id) {
+            tracked.unsaved = tracked.unsaved.saturating_sub(1);
+        }
+        match saved {
+            Saved::Yes => {
+                if entry.probe.kind == Kind::Scheduled {
+                    self.count(&entry.probe, &entry.effects);
+                }
+                self.release(entry.release);
+            }
+            Saved::Conflict => {
+                // Somebody else decided about this probe. What they decided counts; the next sighting reads it anew.
+                warn!(probe = %id, "a probe was changed by another instance; the change made here is dropped");
+                self.table.remove(id);
+            }
+        }
+    }
+
+    fn count(&mut self, probe: &Probe, effects: &[Effect]) {
+        self.standings.changed(probe);
+        let Some(recipient) = self.metrics.recipient(probe.recipient()) else { return };
+        let at = probe.arrival.as_ref().map_or(probe.attempt_at, |arrival| arrival.at);
+        for effect in effects {
+            match effect {
+                Effect::Sent { submission_delay } => {
+                    recipient.sent();
+                    recipient.set_last_send(probe.accepted_at.unwrap_or(probe.attempt_at));
+                    self.metrics.sender(&probe.sender).submission_delay(*submission_delay);
+                }
+                Effect::SendFailure(reason) => recipient.send_failure(*reason),
+                Effect::Verdict(verdict) => {
+                    recipient.result(*verdict);
+                    match verdict {
+                        crate::domain::verdict::Verdict::Missing => recipient.missing(),
+                        crate::domain::verdict::Verdict::Delivered => recipient.set_last_success(at),
+                        _ => {}
+                    }
+                    info!(
+                        probe = %probe.id,
+                        recipient = %probe.recipient(),
+                        result = verdict.as_str(),
+                        latency_ms = probe.arrival.as_ref().and_then(|a| a.latency).map(|l| l.as_millis()),
+                        "probe judged"
+                    );
+                }
+                Effect::Timed(latency) => recipient.delivered(*latency, probe.id, at),
+                Effect::LastLatency(latency) => recipient.set_last_latency(*latency),
+                Effect::Placed(placement) => recipient.placement(*placement),
+                Effect::LateArrival => recipient.late_arrival(),
+                Effect::Duplicate => recipient.duplicate(),
+                Effect::Misrouted => recipient.misrouted(),
+            }
+        }
+    }
+
+    fn release(&self, release: Option<Release>) {
+        let Some(Release { mailbox, message }) = release else { return };
+        if let Some(desk) = self.desks.get(&mailbox) {
+            desk.watch.release(message);
+        }
+    }
+
+    fn hold(&mut self, mailbox: &Arc<str>, folder: &str) {
+        if let Some(desk) = self.desks.get_mut(mailbox) {
+            desk.folders.entry(folder.to_owned()).or_default().hold();
+        }
+    }
+
+    fn let_go(&mut self, holds: Option<&(Arc<str>, String)>) {
+        let Some((mailbox, folder)) = holds else { return };
+        if let Some(folder) = self.desks.get_mut(mailbox).and_then(|desk| desk.folders.get_mut(folder)) {
+            folder.let_go();
+        }
+    }
+
+    async fn keep_marks(&mut self) {
+        if self.journal.is_stalled() {
+            return;
+        }
+        let mut marks = Vec::new();
+        for (mailbox, desk) in &mut self.desks {
+            for (name, folder) in &mut desk.folders {
+                if let Some((uidvalidity, next_uid)) = folder.take_mark() {
+                    marks.push(FolderMark {
+                        mailbox: mailbox.to_string(),
+                        folder: name.clone(),
+                        uidvalidity,
+                        next_uid,
+                    });
+                }
+            }
+        }
+        if !marks.is_empty()
+            && let Err(reason) = self.store.keep_folder_marks(self.fence, &marks).await
+        {
+            debug!(%reason, "the marks of the folders are not kept; the next start looks further back");
+        }
+    }
+
+    fn sample_clock(&mut self) {
+        if self.clock_sample.is_none() {
+            let store = self.store.clone();
+            self.clock_sample = Some(tokio::spawn(async move { store.now().await }));
+        }
+    }
+
+    async fn sampled(
+        sample: &mut Option<tokio::task::JoinHandle<Result<(Instant, jiff::Timestamp), crate::store::Error>>>,
+    ) -> Option<(Instant, jiff::Timestamp)> {
+        let Some(task) = sample.as_mut() else { return std::future::pending().await };
+        let result = task.await;
+        *sample = None;
+        result.ok()?.ok()
+    }
+
+    fn correct_clock(&mut self, sample: Option<(Instant, jiff::Timestamp)>) {
+        let Some(sample) = sample else { return };
+        if let Some(jump) = self.clock.correct(sample, Duration::from_secs(2)) {
+            warn!(seconds = jump.as_secs(), "the database's clock was set; deadlines of probes under way stay where they were");
+            for desk in self.desks.values_mut() {
+                desk.clock.shift(jump);
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What is decided and not yet in the database: saved in order, kept while the database is away.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::domain::probe::{Effect, Probe};
+use crate::imap::MessageRef;
+use crate::store::{self, Fence, Saved, Store};
+
+/// A message that may be cleaned up.
+#[derive(Clone, Debug)]
+pub(super) struct Release {
+    pub(super) mailbox: Arc<str>,
+    pub(super) message: MessageRef,
+}
+
+/// One transition on its way to its row.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The probe as it shall be, with the version that the row has before.
+    pub(super) probe: Probe,
+    /// Told to the metrics after the commit.
+    pub(super) effects: Vec<Effect>,
+    /// Cleaned up after the commit.
+    pub(super) release: Option<Release>,
+    /// The folder that waits for this save before its mark moves on.
+    pub(super) holds: Option<(Arc<str>, String)>,
+}
+
+/// What came of writing a batch.
+pub(super) enum Written {
+    /// Entry by entry, in order.
+    Done(Vec<(Entry, Saved)>),
+    /// Nothing is known to be written; the entries are queued again.
+    Delayed(store::Error),
+    /// The lease is another's.
+    Fenced,
+    /// One entry alone was refused: it will never be written.
+    Refused(Box<Entry>, store::Error),
+}
+
+/// The queue and the one write that may be under way.
+pub(super) struct Journal {
+    store: Store,
+    fence: Fence,
+    queue: VecDeque<Entry>,
+    writing: Option<JoinHandle<(Vec<Entry>, Result<Vec<Saved>, store::Error>)>>,
+    failures: u32,
+    /// After a refused batch: one at a time, to find the entry that is refused.
+    single: bool,
+}
+
+impl Journal {
+    /// Transitions in one transaction.
+    const BATCH: usize = 256;
+    /// Above this, nothing more is taken in from the mailboxes: the messages wait there.
+    const FULL: usize = 20_000;
+
+    pub(super) fn new(store: Store, fence: Fence) -> Self {
+        Self { store, fence, queue: VecDeque::new(), writing: None, failures: 0, single: false }
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.queue.push_back(entry);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() >= Self::FULL
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.writing.is_none()
+    }
+
+    /// Whether the last write failed: the database is away.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Writes the next batch and waits for it. Safe to drop while waiting: the write goes on and is waited for next time.
+    /// Pends for ever when there is nothing to write.
+    pub(super) async fn write(&mut self) -> Written {
+        if self.writing.is_none() {
+            if self.queue.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            let size = if self.single { 1 } else { Self::BATCH.min(self.queue.len()) };
+            let batch: Vec<Entry> = self.queue.drain(..size).collect();
+            let (store, fence) = (self.store.clone(), self.fence);
+            let pause = match self.failures {
+                0 => Duration::ZERO,
+                failures => Duration::from_millis(100 << failures.min(6)).min(Duration::from_secs(5)),
+            };
+            self.writing = Some(tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                let probes: Vec<Probe> = batch.iter().map(|entry| entry.probe.clone()).collect();
+                let result = store.save_probes(fence, &probes).await;
+                (batch, result)
+            }));
+        }
+        let Some(writing) = self.writing.as_mut() else { return std::future::pending().await };
+        let ended = writing.await;
+        self.writing = None;
+        match ended {
+            Ok((batch, result)) => self.settle(batch, result),
+            // The task neither panics nor is aborted.
+            Err(error) => Written::Delayed(store::Error::Unreachable(error.to_string())),
+        }
+    }
+
+    fn settle(&mut self, mut batch: Vec<Entry>, result: Result<Vec<Saved>, store::Error>) -> Written {
+        match result {
+            Ok(saved) => {
+                self.failures = 0;
+                self.single = false;
+                Written::Done(batch.into_iter().zip(saved).collect())
+            }
+            Err(store::Error::Fenced) => Written::Fenced,
+            Err(error) => {
+                let alone = batch.len() == 1;
+                if !error.is_outage() && alone && let Some(entry) = batch.pop() {
+                    self.single = false;
+                    return Written::Refused(Box::new(entry), error);
+                }
+                self.single = !error.is_outage();
+                self.failures += u32::from(error.is_outage());
+                for entry in batch.into_iter().rev() {
+                    self.queue.push_front(entry);
+                }
+                Written::Delayed(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! From a message in a folder to an event of a probe.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tracing::{debug, info, warn};
+
+use crate::domain::id::ProbeId;
+use crate::domain::message::{Form, Recognised, recognise};
+use crate::domain::probe::{Event, Probe, Sighting, between};
+use crate::domain::report;
+use crate::imap::{self, Found, MessageRef};
+use crate::metrics::readiness::WatcherState;
+use crate::metrics::{ConnectionFailure, Protocol};
+
+use super::Engine;
+use super::journal::Release;
+
+impl Engine {
+    /// Takes in what a watcher says.
+    pub(super) fn watched(&mut self, event: imap::Event) {
+        match event {
+            imap::Event::Folders { mailbox, folders } => {
+                if let Some(desk) = self.desks.get_mut(&mailbox) {
+                    desk.rounds.watch(folders.iter().cloned());
+                    desk.folders.retain(|name, _| folders.contains(name));
+                }
+            }
+            imap::Event::Connected { mailbox, certificate_not_after, .. } => {
+                if let Some(not_after) = certificate_not_after {
+                    self.metrics.certificate_not_after(&mailbox, Protocol::Imap, not_after);
+                }
+            }
+            imap::Event::Found(found) => self.found(found),
+            imap::Event::Synced(synced) => {
+                self.show_watcher(&synced.mailbox, &synced.folder, true);
+                let metrics = self.metrics.mailbox(&synced.mailbox).folder(&synced.folder);
+                metrics.imap_up(true);
+                metrics.last_sync(self.clock.at(synced.finished));
+                let Some(desk) = self.desks.get_mut(&synced.mailbox) else { return };
+                let folder = desk.folders.entry(synced.folder.clone()).or_default();
+                if let Some((since, _)) = folder.lost.as_ref() {
+                    info!(mailbox = %synced.mailbox, folder = synced.folder, blind_s = since.elapsed().as_secs(), "the folder can be read again");
+                }
+                folder.synced(&synced);
+                if let Some(round) = desk.rounds.answered(&synced.folder, synced.round) {
+                    self.round_complete(&synced.mailbox, round);
+                }
+            }
+            imap::Event::Lost(lost) => {
+                self.show_watcher(&lost.mailbox, &lost.folder, false);
+                let metrics = self.metrics.mailbox(&lost.mailbox);
+                metrics.folder(&lost.folder).imap_up(false);
+                metrics.connection_failure(ConnectionFailure::from(lost.reason));
+                warn!(mailbox = %lost.mailbox, folder = lost.folder, reason = %lost.detail, retry_in_s = lost.retry_in.as_secs_f64(), "the folder cannot be observed; verdicts wait");
+                let Some(desk) = self.desks.get_mut(&lost.mailbox) else { return };
+                let folder = desk.folders.entry(lost.folder).or_default();
+                let since = folder.lost.take().map_or(lost.since, |(since, _)| since);
+                folder.lost = Some((since, lost.detail));
+            }
+        }
+    }
+
+    fn show_watcher(&self, mailbox: &str, folder: &str, up: bool) {
+        self.readiness.send_if_modified(|readiness| {
+            let known = readiness.watchers.iter_mut().find(|w| w.mailbox == mailbox && w.folder == folder);
+            match known {
+                Some(watcher) => std::mem::replace(&mut watcher.up, up) != up,
+                None => {
+                    let (mailbox, folder) = (mailbox.to_owned(), folder.to_owned());
+                    readiness.watchers.push(WatcherState { mailbox, folder, up });
+                    true
+                }
+            }
+        });
+    }
+
+    fn found(&mut self, found: Found) {
+        let raw = found.body.as_deref().unwrap_or(&found.header);
+        let Some(recognised) = recognise(raw) else { return };
+        let verified = recognised.tokens.iter().find_map(|token| self.keys.ring.verify(token));
+        let Some(id) = verified else {
+            self.metrics.mailbox(&found.mailbox).foreign_token();
+            debug!(mailbox = %found.mailbox, "a token that is not ours");
+            return;
+        };
+        self.hold(&found.mailbox, &found.folder);
+        if self.table.get(id).is_some() {
+            self.sighted(id, &found, recognised);
+        } else {
+            self.unknown.push((id, Box::new(found)));
+            self.look_up_unknown();
+        }
+    }
+
+    /// Reads the rows of probes that were sighted and are not in memory.
+    pub(super) fn look_up_unknown(&mut self) {
+        if self.lookup.is_some() || self.unknown.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.unknown);
+        let store = self.store.clone();
+        let patience = if self.journal.is_stalled() { Duration::from_secs(1) } else { Duration::ZERO };
+        self.lookup = Some(tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            let ids: Vec<ProbeId> = waiting.iter().map(|(id, _)| *id).collect();
+            let probes = store.probes(&ids).await;
+            (waiting, probes)
+        }));
+    }
+
+    pub(super) async fn looked_up(
+        lookup: &mut Option<super::Lookup>,
+    ) -> Option<(Vec<(ProbeId, Box<Found>)>, Result<Vec<Probe>, crate::store::Error>)> {
+        let Some(task) = lookup.as_mut() else { return std::future::pending().await };
+        let result = task.await;
+        *lookup = None;
+        result.ok()
+    }
+
+    pub(super) fn identified(
+        &mut self,
+        result: Option<(Vec<(ProbeId, Box<Found>)>, Result<Vec<Probe>, crate::store::Error>)>,
+    ) {
+        let Some((waiting, probes)) = result else { return };
+        let now = Instant::now();
+        match probes {
+            // Asked again at the next beat; the messages stay where they are.
+            Err(_) => self.unknown.extend(waiting),
+            Ok(probes) => {
+                for probe in probes {
+                    self.table.insert(probe, None, now);
+                }
+                for (id, found) in waiting {
+                    let raw = found.body.as_deref().unwrap_or(&found.header);
+                    let Some(recognised) = recognise(raw) else { continue };
+                    if self.table.get(id).is_some() {
+                        self.sighted(id, &found, recognised);
+                    } else {
+                        self.expired(&found, &recognised);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A valid token without a row: ours, from beyond the end of history.
+    fn expired(&mut self, found: &Found, recognised: &Recognised) {
+        if recognised.form == Form::Direct {
+            self.release(Some(release(found)));
+        }
+        self.let_go(Some(&(found.mailbox.clone(), found.folder.clone())));
+    }
+
+    /// A message that carries the verified token of a probe in memory.
+    fn sighted(&mut self, id: ProbeId, found: &Found, recognised: Recognised) {
+        let holds = Some((found.mailbox.clone(), found.folder.clone()));
+        let Some(tracked) = self.table.get(id) else { return self.let_go(holds.as_ref()) };
+        let probe = &tracked.probe;
+        if recognised.form == Form::Report {
+            let at = self.clock.at(found.seen_at);
+            match report::failure(found.body.as_deref().unwrap_or(&found.header)) {
+                Some(note) => self.apply(id, Event::Bounced { at, note }, None, holds),
+                None => self.let_go(holds.as_ref()),
+            }
+            return;
+        }
+        if !probe.return_mode.accepts(recognised.form) {
+            debug!(probe = %id, form = ?recognised.form, "a message about a probe that does not prove its delivery");
+            return self.let_go(holds.as_ref());
+        }
+        let print = print(&found.header);
+        if probe.mailbox != found.mailbox {
+            return self.apply(id, Event::Misrouted { print }, None, holds);
+        }
+        let sighting = self.sighting(id, found, print);
+        self.apply(id, Event::Seen(sighting), Some(release(found)), holds);
+    }
+
+    fn sighting(&mut self, id: ProbeId, found: &Found, print: i64) -> Sighting {
+        let seen = self.clock.at(found.seen_at);
+        let accepted = self.table.get(id).and_then(|tracked| tracked.accepted);
+        let acknowledged = self.table.get(id).and_then(|tracked| tracked.probe.accepted_at);
+        let attempt_at = self.table.get(id).map(|tracked| tracked.probe.attempt_at);
+        // Before the reply that accepts it is read, what counts is that the folder was covered when the attempt began.
+        let from = accepted.or_else(|| acknowledged.or(attempt_at).map(|at| self.clock.instant(at)));
+        let covered = found.covered_since.zip(from).is_some_and(|(covered, from)| covered <= from);
+        let live = covered && found.previous_look.is_some();
+        let mut sighting = Sighting {
+            at: seen,
+            latency: accepted.map(|accepted| found.seen_at.saturating_duration_since(accepted)),
+            estimated: false,
+            tolerance: Duration::ZERO,
+            placement: found.placement,
+            folder: Arc::from(found.folder.as_str()),
+            print,
+        };
+        let Some(desk) = self.desks.get_mut(&found.mailbox) else { return sighting };
+        if live {
+            if let Some(lag) = desk.clock.detection_lag(seen, found.internaldate) {
+                self.metrics.mailbox(&found.mailbox).detection_lag(lag);
+            }
+            desk.clock.learn(seen, found.internaldate);
+        } else {
+            let (arrived, tolerance) = desk.clock.arrival(found.internaldate);
+            sighting.at = arrived.min(seen);
+            sighting.estimated = true;
+            sighting.tolerance = tolerance;
+            // On the clock of now: the database's may have been set since.
+            sighting.latency = accepted.map(|accepted| between(self.clock.at(accepted), sighting.at));
+        }
+        sighting
+    }
+}
+
+fn release(found: &Found) -> Release {
+    let message = MessageRef {
+        folder: found.folder.clone(),
+        uidvalidity: found.uidvalidity,
+        uid: found.uid,
+    };
+    Release { mailbox: found.mailbox.clone(), message }
+}
+
+/// Tells one copy of a probe from another: each delivery adds its own trace fields.
+fn print(header: &[u8]) -> i64 {
+    let digest = Sha256::digest(header);
+    let mut first = [0; 8];
+    first.copy_from_slice(digest.get(..8).unwrap_or(&[0; 8]));
+    i64::from_be_bytes(first)
+}

@@ -1,0 +1,242 @@
+//! The scheduler: claims what is due and hands it to the senders.
+//!
+//! It claims only what a sender can start at once, so that no probe waits in state `sending`, and commits the claim before the first
+//! byte goes out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::clock;
+use crate::domain::id::{ProbeId, RecipientId};
+use crate::domain::message::{Letter, compose};
+use crate::domain::probe::State;
+use crate::domain::submission::Outcome;
+use crate::domain::throttle::Throttle;
+use crate::engine::Message;
+use crate::imap::Outlook;
+use crate::metrics::{Metrics, Protocol};
+use crate::smtp::{Envelope, Pool};
+use crate::store::{Claimed, Error, Fence, Keys, Store};
+
+/// What the scheduler works with.
+pub struct Scheduler {
+    pub store: Store,
+    pub fence: Fence,
+    pub keys: Arc<Keys>,
+    pub metrics: Arc<Metrics>,
+    pub pools: HashMap<String, Outgoing>,
+    /// By mailbox: where to say that a probe is on its way.
+    pub outlooks: HashMap<Arc<str>, Arc<Outlook>>,
+    pub engine: mpsc::UnboundedSender<Message>,
+    /// Woken when recipients change or a sender has room again.
+    pub wake: Arc<Notify>,
+}
+
+/// A submission account's pool and its reverse-path.
+#[derive(Clone)]
+pub struct Outgoing {
+    pub pool: Pool,
+    pub from: Arc<str>,
+}
+
+impl Scheduler {
+    /// The shortest pause between two looks into the schedule: what falls due meanwhile is claimed together.
+    const QUANTUM: Duration = Duration::from_millis(50);
+
+    /// Schedules until `stop`; then waits for the submissions under way, and breaks them off at `abort`.
+    pub async fn run(self, stop: CancellationToken, abort: CancellationToken) {
+        let sends = TaskTracker::new();
+        let mut throttle = Throttle::new(Instant::now());
+        let mut revision = None;
+        let mut doubtful: Vec<ProbeId> = Vec::new();
+        let mut housekeeping = Instant::now();
+        while !stop.is_cancelled() {
+            let begun = Instant::now();
+            if revision.is_none() || housekeeping.elapsed() >= Duration::from_secs(2) {
+                housekeeping = begun;
+                self.refresh(&mut revision, &mut throttle).await;
+            }
+            let pause = match self.round(&mut throttle, &mut doubtful, &sends, &abort).await {
+                Ok(pause) => pause,
+                Err(Error::Fenced) => break,
+                Err(reason) => {
+                    warn!(%reason, "nothing can be scheduled without the database; trying again");
+                    Duration::from_secs(1)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause.saturating_sub(begun.elapsed()).max(Duration::from_millis(1))) => {}
+                () = self.wake.notified() => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+        sends.close();
+        sends.wait().await;
+    }
+
+    /// Follows changes of recipients, wherever they were made.
+    async fn refresh(&self, revision: &mut Option<i64>, throttle: &mut Throttle) {
+        let Ok(newest) = self.store.recipients_revision().await else { return };
+        if let Ok(1..) = self.store.repair_plans(self.fence).await {
+            info!("due times that lay too far ahead were planned anew");
+        }
+        if *revision == Some(newest) {
+            return;
+        }
+        let Ok(recipients) = self.store.recipients().await else { return };
+        *revision = Some(newest);
+        throttle.set_load(recipients.iter().filter(|r| r.active).map(|r| r.interval));
+        let _ = self.engine.send(Message::RecipientsChanged(recipients));
+    }
+
+    /// Claims and starts what is due; tells when to look again.
+    async fn round(
+        &self,
+        throttle: &mut Throttle,
+        doubtful: &mut Vec<ProbeId>,
+        sends: &TaskTracker,
+        abort: &CancellationToken,
+    ) -> Result<Duration, Error> {
+        self.resolve(doubtful, sends, abort).await?;
+        let mut pause = Duration::from_secs(1);
+        for due in self.store.outstanding().await? {
+            let Some(outgoing) = self.pools.get(&due.sender) else { continue };
+            if !due.wait.is_zero() {
+                pause = pause.min(due.wait);
+                continue;
+            }
+            let room = outgoing.pool.free().min(throttle.allowed(Instant::now()));
+            if room == 0 {
+                pause = pause.min(Self::QUANTUM);
+                continue;
+            }
+            let started = self.claim(&due.sender, outgoing, room, doubtful, sends, abort).await?;
+            throttle.begun(started);
+            pause = Self::QUANTUM;
+        }
+        Ok(pause.max(Self::QUANTUM))
+    }
+
+    async fn claim(
+        &self,
+        sender: &str,
+        outgoing: &Outgoing,
+        room: usize,
+        doubtful: &mut Vec<ProbeId>,
+        sends: &TaskTracker,
+        abort: &CancellationToken,
+    ) -> Result<usize, Error> {
+        let limit = i64::try_from(room).unwrap_or(i64::MAX);
+        let mut touched = Vec::new();
+        let retries = self.store.claim_retries(self.fence, sender, limit, |id| touched.push(id)).await;
+        let retries = retries.inspect_err(|_| doubtful.append(&mut touched))?;
+        let limit = i64::try_from(room - retries.len().min(room)).unwrap_or(i64::MAX);
+        let mut touched = Vec::new();
+        let claim = self.store.claim_due(self.fence, self.keys.current_id, sender, limit, |ms, recipient| {
+            let id = new_id(ms, recipient);
+            touched.push(id);
+            id
+        });
+        let claim = claim.await.inspect_err(|_| doubtful.append(&mut touched))?;
+        for (id, next, skipped) in &claim.planned {
+            if let Some(recipient) = self.metrics.recipient(*id) {
+                recipient.set_next_probe(Some(*next));
+                recipient.skipped(*skipped);
+            }
+        }
+        let started = retries.len() + claim.claimed.len();
+        for claimed in retries.into_iter().chain(claim.claimed) {
+            self.metrics.scheduler_lag(claimed.lag);
+            self.start(claimed, outgoing, sends, abort);
+        }
+        Ok(started)
+    }
+
+    /// Probes whose claim was not confirmed: those that exist are ours, untouched, and are sent now.
+    async fn resolve(
+        &self,
+        doubtful: &mut Vec<ProbeId>,
+        sends: &TaskTracker,
+        abort: &CancellationToken,
+    ) -> Result<(), Error> {
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let probes = self.store.probes(doubtful).await?;
+        let addresses: HashMap<RecipientId, Arc<str>> =
+            self.store.recipients().await?.into_iter().map(|r| (r.id, r.address)).collect();
+        doubtful.clear();
+        for probe in probes.into_iter().filter(|probe| probe.state == State::Sending) {
+            let (Some(address), Some(outgoing)) =
+                (addresses.get(&probe.recipient()), self.pools.get(&*probe.sender))
+            else {
+                continue;
+            };
+            debug!(probe = %probe.id, "a claim whose answer was lost did happen");
+            let claimed = Claimed { address: address.to_string(), lag: Duration::ZERO, probe };
+            self.start(claimed, outgoing, sends, abort);
+        }
+        Ok(())
+    }
+
+    /// Starts one submission. The engine hears of the probe first, then of the result.
+    fn start(&self, claimed: Claimed, outgoing: &Outgoing, sends: &TaskTracker, abort: &CancellationToken) {
+        let Claimed { probe, address, .. } = claimed;
+        let id = probe.id;
+        let message = compose(
+            self.keys.ring.sign(id),
+            Letter { from: &outgoing.from, to: &address, date: clock::now() },
+        );
+        let outlook = self.outlooks.get(&probe.mailbox).cloned();
+        let (engine, wake, metrics) = (self.engine.clone(), Arc::clone(&self.wake), Arc::clone(&self.metrics));
+        let (outgoing, abort) = (outgoing.clone(), abort.clone());
+        let sender = probe.sender.clone();
+        let _ = engine.send(Message::Claimed(Box::new(probe)));
+        sends.spawn(async move {
+            let envelope = Envelope { from: &outgoing.from, to: &address };
+            let attempt = tokio::select! {
+                attempt = outgoing.pool.submit(envelope, &message) => attempt,
+                () = abort.cancelled() => {
+                    let _ = engine.send(Message::BrokenOff { id, ended: Instant::now() });
+                    return;
+                }
+            };
+            let ended = attempt.accepted_at.unwrap_or_else(Instant::now);
+            if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) = (outlook, &attempt.outcome) {
+                outlook.expect(id, ended);
+            }
+            let metrics_of = metrics.sender(&sender);
+            metrics_of.send_duration(attempt.duration);
+            for (phase, duration) in &attempt.phases {
+                metrics_of.phase(*phase, *duration);
+            }
+            if let Some(not_after) = attempt.certificate_not_after {
+                metrics.certificate_not_after(&sender, Protocol::Smtp, not_after);
+            }
+            match &attempt.outcome {
+                Outcome::Refused { phase, reply, .. } => {
+                    info!(probe = %id, sender = %sender, phase = phase.as_str(), code = reply.code, reply = reply.text, "submission refused");
+                }
+                Outcome::Failed { phase, reason, detail } => {
+                    warn!(probe = %id, sender = %sender, phase = phase.as_str(), reason = reason.as_str(), %detail, "submission failed");
+                }
+                Outcome::Ambiguous { detail } => {
+                    warn!(probe = %id, sender = %sender, %detail, "submission without an answer: the probe is unconfirmed");
+                }
+                Outcome::Accepted { .. } => {}
+            }
+            let _ = engine.send(Message::Attempted { id, attempt: Box::new(attempt), ended });
+            wake.notify_one();
+        });
+    }
+}
+
+fn new_id(unix_ms: u64, recipient: RecipientId) -> ProbeId {
+    ProbeId::new(unix_ms, recipient, rand::random())
+}
