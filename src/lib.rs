@@ -3,8 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
-//pub mod engine;
-//pub mod schedule;
+pub mod metrics;
 pub mod secret;
 pub mod store;
 pub mod tls;

@@ -1,0 +1,61 @@
+//! What `/-/ready` says.
+
+use serde::Serialize;
+
+/// The database, as far as the service can use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseState {
+    /// Not reached, or lost.
+    #[default]
+    Unreachable,
+    /// Reached, its schema not yet the one that this version needs.
+    Migrating,
+    Ready,
+}
+
+/// What this instance does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It does not know yet.
+    #[default]
+    Starting,
+    /// It holds the lease and does the work.
+    Active,
+    /// Another instance does.
+    Standby,
+}
+
+/// One watched folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WatcherState {
+    pub mailbox: String,
+    pub folder: String,
+    /// Whether the folder can be looked into now.
+    pub up: bool,
+}
+
+/// One notification channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChannelState {
+    pub channel: String,
+    pub up: bool,
+}
+
+/// The state of each part, as the parts report it. No error texts and no host names: the listener asks for no login.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    pub database: DatabaseState,
+    pub role: Role,
+    pub watchers: Vec<WatcherState>,
+    pub channels: Vec<ChannelState>,
+}
+
+impl Readiness {
+    /// Ready is who can use the database. Mail trouble never makes the program unready: it is what it is there to report.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.database == DatabaseState::Ready
+    }
+}
