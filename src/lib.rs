@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod postgres;
 pub mod secret;
 pub mod tls;
