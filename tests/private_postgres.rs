@@ -271,7 +271,7 @@ async fn a_lock_file_of_the_dead_does_not_block() {
 #[tokio::test]
 #[ignore = "run by other tests in a process of its own"]
 async fn start_and_hold() {
-    let data_dir = PathBuf::from(std::env::var_os("HOLD_DATA_DIR").unwrap());
+    let Some(data_dir) = std::env::var_os("HOLD_DATA_DIR").map(PathBuf::from) else { return };
     let _private = Private::start(plan(&data_dir)).await.unwrap();
     std::fs::write(data_dir.join("started"), "").unwrap();
     std::future::pending::<()>().await;

@@ -24,26 +24,25 @@ pub(super) async fn clear(pgdata: &Path, limit: Duration) -> Result<(), Error> {
         return Ok(());
     }
     let Ok(cluster) = ClusterId::of(pgdata) else { return Ok(()) };
-    let postmaster = postmaster(pgdata);
     let alive = cluster.processes();
     if let Some(pid) = alive.first().copied() {
-        if let Some(postmaster) = postmaster.filter(|pid| alive.contains(pid)) {
+        if let Some(postmaster) = postmaster(pgdata).filter(|pid| alive.contains(pid)) {
             tracing::warn!(pid = postmaster, "stopping a private PostgreSQL that an earlier run has left");
-            let gone = cluster.signal(&[postmaster], Some(Signal::SIGINT), limit).await
-                || cluster.signal(&[postmaster], Some(Signal::SIGQUIT), FORCED).await;
+            let gone = cluster.ends(postmaster, Signal::SIGINT, limit).await
+                || cluster.ends(postmaster, Signal::SIGQUIT, FORCED).await;
             if !gone {
                 tracing::warn!(pid = postmaster, "it does not stop, killing it");
             }
         } else {
             tracing::warn!(pid, "waiting for the last processes of a dead private PostgreSQL");
-            cluster.signal(&[], None, NOTICE).await;
+            cluster.empties(NOTICE, |_| ()).await;
         }
         // Without their postmaster they can do no more good: what was committed is in the write-ahead log.
-        if !cluster.signal(&cluster.processes(), Some(Signal::SIGKILL), FORCED).await {
+        if !cluster.empties(FORCED, send(Signal::SIGKILL)).await {
             return Err(Error::Leftover(cluster.processes().first().copied().unwrap_or(pid)));
         }
     }
-    remove_lock_file(pgdata, postmaster)
+    remove_lock_file(pgdata)
 }
 
 /// The pid in the first line of `postmaster.pid`.
@@ -54,8 +53,9 @@ fn postmaster(pgdata: &Path) -> Option<i32> {
 
 /// PostgreSQL takes the file for stale only if no process has its pid. A zombie that nobody reaps and an unrelated process
 /// with the same number have it. No process of the cluster lives here, so the file may go.
-fn remove_lock_file(pgdata: &Path, postmaster: Option<i32>) -> Result<(), Error> {
+fn remove_lock_file(pgdata: &Path) -> Result<(), Error> {
     let path = pgdata.join("postmaster.pid");
+    let postmaster = postmaster(pgdata);
     let taken = postmaster.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).exists());
     if taken {
         tracing::warn!(pid = postmaster, "removing the lock file of a dead private PostgreSQL");
@@ -64,10 +64,12 @@ fn remove_lock_file(pgdata: &Path, postmaster: Option<i32>) -> Result<(), Error>
     Ok(())
 }
 
-/// What tells the processes of a cluster from those of another: every server process works in its data directory.
+/// What tells the processes of a cluster from those of another: every server process works in its data directory, `initdb`
+/// in the one above.
 struct ClusterId {
-    device: u64,
-    inode: u64,
+    /// Device and inode.
+    directory: (u64, u64),
+    parent: Option<(u64, u64)>,
     /// For where working directories cannot be read (root without `CAP_SYS_PTRACE`, as in containers).
     title: String,
     argument: Vec<u8>,
@@ -84,8 +86,11 @@ impl ClusterId {
         use std::os::unix::ffi::OsStrExt;
         let meta = std::fs::metadata(pgdata)?;
         Ok(Self {
-            device: meta.dev(),
-            inode: meta.ino(),
+            directory: (meta.dev(), meta.ino()),
+            parent: pgdata
+                .parent()
+                .and_then(|parent| std::fs::metadata(parent).ok())
+                .map(|parent| (parent.dev(), parent.ino())),
             title: format!("postgres: {}: ", cluster_name(pgdata)?),
             argument: [b"\0-D\0", pgdata.as_os_str().as_bytes(), b"\0"].concat(),
         })
@@ -105,36 +110,49 @@ impl ClusterId {
         if !std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| is_living_server(&stat)) {
             return false;
         }
-        match std::fs::metadata(process.join("cwd")) {
-            Ok(cwd) => cwd.dev() == self.device && cwd.ino() == self.inode,
-            Err(err) if err.kind() == ErrorKind::PermissionDenied => std::fs::read(process.join("cmdline"))
-                .is_ok_and(|line| {
-                    line.starts_with(self.title.as_bytes())
-                        || line.windows(self.argument.len()).any(|part| part == self.argument)
-                }),
+        let told =
+            |by: &dyn Fn(&[u8]) -> bool| std::fs::read(process.join("cmdline")).is_ok_and(|line| by(&line));
+        let by_argument = |line: &[u8]| line.windows(self.argument.len()).any(|part| part == self.argument);
+        match std::fs::metadata(process.join("cwd")).map(|cwd| (cwd.dev(), cwd.ino())) {
+            Ok(cwd) if cwd == self.directory => true,
+            // A path alone proves nothing: in a container it may be another directory.
+            Ok(cwd) => self.parent == Some(cwd) && told(&by_argument),
+            Err(err) if err.kind() == ErrorKind::PermissionDenied => {
+                told(&|line| line.starts_with(self.title.as_bytes()) || by_argument(line))
+            }
             Err(_) => false,
         }
     }
 
-    /// Signals those of `pids` that still belong to the cluster, then waits until none of its processes lives. False: some do.
-    async fn signal(&self, pids: &[i32], signal: Option<Signal>, limit: Duration) -> bool {
-        for pid in pids.iter().filter(|pid| self.has(**pid)) {
-            // Refused only when it has gone meanwhile, or is not ours: then it is still there after the limit.
-            kill(Pid::from_raw(*pid), signal).ok();
+    /// Signals the postmaster and waits until no process of the cluster lives. False: some do.
+    async fn ends(&self, postmaster: i32, signal: Signal, limit: Duration) -> bool {
+        if self.has(postmaster) {
+            send(signal)(postmaster);
         }
+        self.empties(limit, |_| ()).await
+    }
+
+    /// Waits until no process of the cluster lives, doing `each` to those found on every look. False: some do.
+    async fn empties(&self, limit: Duration, each: impl Fn(i32)) -> bool {
         let deadline = Instant::now() + limit;
         loop {
             let alive = self.processes();
             if alive.is_empty() {
                 return true;
             }
-            while alive.iter().any(|pid| self.has(*pid)) {
-                if Instant::now() >= deadline {
-                    return false;
-                }
-                sleep(Duration::from_millis(10)).await;
+            alive.into_iter().for_each(&each);
+            if Instant::now() >= deadline {
+                return false;
             }
+            sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+fn send(signal: Signal) -> impl Fn(i32) {
+    // Refused only when the process has gone meanwhile, or is not ours: then it is still there after the limit.
+    move |pid| {
+        kill(Pid::from_raw(pid), signal).ok();
     }
 }
 
@@ -142,7 +160,7 @@ impl ClusterId {
 fn is_living_server(stat: &str) -> bool {
     let Some((before, after)) = stat.rsplit_once(") ") else { return false };
     let command = before.split_once('(').map(|(_, command)| command);
-    matches!(command, Some("postgres" | "postmaster")) && !after.starts_with(['Z', 'X', 'x'])
+    matches!(command, Some("postgres" | "postmaster" | "initdb")) && !after.starts_with(['Z', 'X', 'x'])
 }
 
 #[cfg(test)]
