@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod metrics;
+pub mod postgres;
 pub mod secret;
 pub mod store;
 pub mod tls;
