@@ -4,6 +4,7 @@
 //! [`term`] of office after the other for as long as the lease is ours.
 
 mod database;
+mod demo;
 mod logging;
 mod office;
 mod reload;
@@ -26,6 +27,7 @@ use crate::config::{Config, Problems, Purpose};
 use crate::metrics::listener;
 use crate::metrics::{Build, ListenerState, Metrics, Readiness};
 
+pub use demo::demo;
 pub use logging::init as init_logging;
 
 /// Version and revision of this program.
@@ -35,6 +37,9 @@ pub const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), revision: e
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub file: Option<PathBuf>,
+    /// In place of the process's environment: the demo's settings.
+    pub environment: Option<Vec<(String, String)>>,
+    pub purpose: Purpose,
 }
 
 impl Origin {
@@ -42,8 +47,11 @@ impl Origin {
     ///
     /// # Errors
     /// With every problem that the configuration has.
-    pub fn load(&self, purpose: Purpose) -> Result<Config, Problems> {
-        Config::load(self.file.as_deref(), std::env::vars(), purpose)
+    pub fn load(&self) -> Result<Config, Problems> {
+        match &self.environment {
+            Some(environment) => Config::load(self.file.as_deref(), environment.clone(), self.purpose),
+            None => Config::load(self.file.as_deref(), std::env::vars(), self.purpose),
+        }
     }
 }
 

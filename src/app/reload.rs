@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config, Purpose};
+use crate::config::{self, Config};
 use crate::store::{Provisioned, Store};
 
 use super::{Origin, Service, office};
@@ -39,7 +39,7 @@ pub(super) fn on_signal(
 }
 
 async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<(), String> {
-    let new = origin.load(Purpose::Serve).map_err(|problems| problems.to_string())?;
+    let new = origin.load().map_err(|problems| problems.to_string())?;
     let recipients = store.recipients().await.map_err(|e| e.to_string())?;
     for recipient in recipients.iter().filter(|recipient| recipient.active && !recipient.provisioned) {
         for (kind, account, known) in [
