@@ -1,0 +1,14 @@
+//! The running program against real servers: Postfix, Dovecot, PostgreSQL and Prometheus, and a wire that can be cut.
+//!
+//! `lab` builds the world; every other module proves promises. docs/promises.md tells which test proves which promise.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod lab;
+
+mod lab_itself;
