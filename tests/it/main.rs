@@ -11,4 +11,9 @@
 
 mod lab;
 
+mod blindness;
+mod crash;
+mod database;
+mod delivery;
 mod lab_itself;
+mod verdicts;

@@ -77,6 +77,8 @@ impl Setup {
             .limit("round_gap", "\"1s\"")
             .limit("reconnect_max", "\"2s\"")
             .limit("database_retry_max", "\"2s\"")
+            .limit("lease", "\"3s\"")
+            .limit("lease_renew", "\"500ms\"")
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -114,7 +114,7 @@ pub fn mail_uid() -> u32 {
 
 fn program(root: &Path, path: &str) -> Command {
     let mut command = Command::new(root.join(path));
-    command.current_dir("/").env("LD_LIBRARY_PATH", library_path(root));
+    command.current_dir("/").env("TZ", "UTC").env("LD_LIBRARY_PATH", library_path(root));
     command
 }
 

@@ -26,6 +26,14 @@ pub struct Saved {
     pub folder: String,
 }
 
+impl Saved {
+    /// Seconds since the epoch.
+    pub fn seconds(&self) -> f64 {
+        let at = self.at.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+        at.as_duration().as_secs_f64()
+    }
+}
+
 impl MailLab {
     /// The shared one, or why there is none on this machine.
     pub fn shared() -> Result<&'static Self, &'static str> {

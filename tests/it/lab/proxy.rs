@@ -280,6 +280,7 @@ async fn connection(shared: Arc<Shared>, client: TcpStream, number: usize) {
     let mut cut = line.cut.subscribe();
     let mut mode = shared.mode.subscribe();
     tokio::select! {
+        biased;
         _ = cuts.changed() => return,
         passing = mode.wait_for(|m| *m == Mode::Pass) => if passing.is_err() { return },
     }
@@ -290,6 +291,8 @@ async fn connection(shared: Arc<Shared>, client: TcpStream, number: usize) {
     let mut from_client = from_client;
     let mut from_server = from_server;
     tokio::select! {
+        // A cut comes before everything: what is stalled must not slip through when `pass` follows.
+        biased;
         _ = cuts.changed() => {}
         _ = cut.wait_for(|is| *is) => {}
         () = async {

@@ -108,6 +108,12 @@ impl Records {
         }
     }
 
+    /// The database's clock, seconds since the epoch.
+    pub fn now(&self) -> Look<f64> {
+        let rows = self.0.query("SELECT extract(epoch FROM clock_timestamp())::float8", &[]);
+        Ok(rows.map_err(|e| e.to_string())?[0].get(0))
+    }
+
     /// How many incidents of a kind were ever opened.
     pub fn incidents(&self, kind: &str) -> i64 {
         let count = self.0.query("SELECT count(*) FROM maildt.incidents WHERE kind::text = $1", &[&kind]);
