@@ -1,6 +1,6 @@
 //! The lab tested with itself: a fault that does not happen proves nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::lab::letter::Letter;
 use crate::lab::policy::{Fate, Stage};
@@ -109,13 +109,20 @@ fn the_wire_can_be_refused_stalled_held_and_cut() {
     });
     arrived(4);
 
+    proxy.delay(Duration::from_millis(100));
+    let start = Instant::now();
+    assert!(attempt());
+    assert!(start.elapsed() > s(1), "every line and every reply waited");
+    proxy.delay(Duration::ZERO);
+    arrived(5);
+
     proxy.stall();
     std::thread::scope(|scope| {
         let held = scope.spawn(|| letter.send(proxy.port(), &to));
         throughout(s(1), "nothing moves", || so(!held.is_finished(), String::new));
         proxy.pass();
     });
-    arrived(5);
+    arrived(6);
 }
 
 #[test]

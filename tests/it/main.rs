@@ -12,8 +12,15 @@
 mod lab;
 
 mod blindness;
+mod check;
 mod crash;
 mod database;
 mod delivery;
+mod instances;
 mod lab_itself;
+mod prometheus;
+mod promises;
+mod refusals;
+mod sending;
+mod trust;
 mod verdicts;

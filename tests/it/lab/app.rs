@@ -52,10 +52,8 @@ pub struct Setup {
     environment: BTreeMap<String, String>,
     limits: BTreeMap<String, String>,
     recipients: Vec<Recipient>,
-    /// TOML for the top of the file.
-    pub top: String,
-    /// TOML for its end (tables).
-    pub end: String,
+    top: String,
+    tables: String,
 }
 
 impl Setup {
@@ -67,7 +65,7 @@ impl Setup {
             limits: BTreeMap::new(),
             recipients: Vec::new(),
             top: String::new(),
-            end: String::new(),
+            tables: String::new(),
         };
         this.env("ADMIN_PASSWORD", "correct horse battery")
             .env("LISTEN", "127.0.0.1:0")
@@ -94,6 +92,24 @@ impl Setup {
     /// A field of `[limits]`, its value as TOML.
     pub fn limit(mut self, name: &str, toml: &str) -> Self {
         self.limits.insert(name.to_owned(), toml.to_owned());
+        self
+    }
+
+    /// That limit as users have it.
+    pub fn without_limit(mut self, name: &str) -> Self {
+        self.limits.remove(name);
+        self
+    }
+
+    /// TOML for the top of the file.
+    pub fn top(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.top);
+        self
+    }
+
+    /// TOML for the end of the file: further tables.
+    pub fn tables(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.tables);
         self
     }
 
@@ -136,7 +152,7 @@ impl Setup {
             }
         }
         text.push('\n');
-        text.push_str(&self.end);
+        text.push_str(&self.tables);
         fs::write(self.file(), text).unwrap();
     }
 
@@ -154,9 +170,7 @@ impl Setup {
 
     /// Starts the service and waits until it tells its address.
     pub fn start(self) -> App {
-        let mut app = self.launch();
-        app.await_address();
-        app
+        self.launch().listening()
     }
 
     /// Starts the service, whatever becomes of it.
@@ -204,6 +218,13 @@ impl App {
         self.await_address();
     }
 
+    /// Waits until it tells its address.
+    #[track_caller]
+    pub fn listening(mut self) -> Self {
+        self.await_address();
+        self
+    }
+
     /// A crash.
     pub fn kill9(&mut self) {
         self.process.take().unwrap().kill9();
@@ -231,10 +252,6 @@ impl App {
 
     pub fn signal(&self, signal: Signal) {
         self.process.as_ref().unwrap().signal(signal);
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().unwrap().pid()
     }
 
     /// Everything it has logged since its last start.

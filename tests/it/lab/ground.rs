@@ -49,6 +49,7 @@ pub fn ground() -> &'static Ground {
 }
 
 impl Ground {
+    #[expect(clippy::zombie_processes, reason = "the warden outlives this process")]
     fn new() -> Self {
         drop(fs::remove_file(not_run_file()));
         let root = tempfile::Builder::new().prefix("maildt-it.").tempdir().unwrap().keep();

@@ -24,15 +24,6 @@ impl Letter {
         this.field("From", "A Stranger <stranger@elsewhere.example>").field("Subject", subject)
     }
 
-    /// Header and body as another message had them.
-    pub fn copy_of(message: &[u8]) -> Self {
-        Self {
-            reverse_path: "stranger@elsewhere.example".to_owned(),
-            header: Vec::new(),
-            body: message.to_vec(),
-        }
-    }
-
     /// A header field. The value is not checked: a test may want it wrong.
     pub fn field(mut self, name: &str, value: &str) -> Self {
         self.header.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -52,9 +43,6 @@ impl Letter {
 
     /// As it lies in a mailbox.
     pub fn bytes(&self) -> Vec<u8> {
-        if self.header.is_empty() {
-            return self.body.clone();
-        }
         [self.header.as_slice(), b"\r\n", &self.body].concat()
     }
 

@@ -88,10 +88,10 @@ impl MailLab {
             };
             if let Some(id) = rest.strip_prefix("message-id=<").and_then(|r| r.split('>').next()) {
                 open.push((queue_id, id));
-            } else if rest.starts_with(&from) {
-                if let Some(place) = open.iter().position(|(q, _)| *q == queue_id) {
-                    ids.push(open.remove(place).1.to_owned());
-                }
+            } else if rest.starts_with(&from)
+                && let Some(place) = open.iter().position(|(q, _)| *q == queue_id)
+            {
+                ids.push(open.remove(place).1.to_owned());
             }
         }
         ids

@@ -119,13 +119,6 @@ impl Postfix {
         }
     }
 
-    /// Removes what is on hold.
-    pub fn discard(&self, queue_ids: &[String]) {
-        for id in queue_ids {
-            run(self.tool("usr/sbin/postsuper").args(["-d", id]));
-        }
-    }
-
     fn tool(&self, path: &str) -> Command {
         let mut command = program(&self.root, path);
         command.arg("-c").arg(self.directory.join("etc"));

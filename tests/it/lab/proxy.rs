@@ -71,10 +71,6 @@ impl Trap {
         );
     }
 
-    pub fn sprung(&self) -> bool {
-        *self.stand.borrow() != Stand::Armed
-    }
-
     /// Lets the connection go on.
     pub fn release(&self) {
         self.stand.send_replace(Stand::Released);

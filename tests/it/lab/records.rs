@@ -28,13 +28,6 @@ pub struct Probe {
     pub arrived_at: Option<f64>,
 }
 
-impl Probe {
-    /// Whether it is still being sent or on its way.
-    pub fn is_open(&self) -> bool {
-        matches!(self.state.as_str(), "sending" | "deferred" | "accepted" | "unconfirmed")
-    }
-}
-
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, recipient, state, result, attempts, .. } = self;
@@ -112,11 +105,5 @@ impl Records {
     pub fn now(&self) -> Look<f64> {
         let rows = self.0.query("SELECT extract(epoch FROM clock_timestamp())::float8", &[]);
         Ok(rows.map_err(|e| e.to_string())?[0].get(0))
-    }
-
-    /// How many incidents of a kind were ever opened.
-    pub fn incidents(&self, kind: &str) -> i64 {
-        let count = self.0.query("SELECT count(*) FROM maildt.incidents WHERE kind::text = $1", &[&kind]);
-        count.unwrap()[0].get(0)
     }
 }
