@@ -1,0 +1,26 @@
+//! The running program against real servers: Postfix, Dovecot, PostgreSQL and Prometheus, and a wire that can be cut.
+//!
+//! `lab` builds the world; every other module proves promises. docs/promises.md tells which test proves which promise.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod lab;
+
+mod blindness;
+mod check;
+mod crash;
+mod database;
+mod delivery;
+mod instances;
+mod lab_itself;
+mod prometheus;
+mod promises;
+mod refusals;
+mod sending;
+mod trust;
+mod verdicts;
