@@ -4,6 +4,7 @@
 
 use std::fs::Permissions;
 use std::future::Future;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -93,13 +94,19 @@ fn entries(dir: &Path) -> Vec<String> {
     names
 }
 
-/// True where the test needs root and we are not: said aloud, since the test then proves nothing.
-fn left_out_without_root(test: &str) -> bool {
-    let left_out = !geteuid().is_root();
-    if left_out {
-        eprintln!("LEFT OUT, needs root: {test}");
+/// True where the test needs root and we are not; then noted for the last lines of `make test`.
+fn not_run_without_root(test: &str) -> bool {
+    let not_run = !geteuid().is_root();
+    if not_run {
+        let line = format!("NOT RUN: private_postgres::{test}: needs root\n");
+        eprint!("{line}");
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("not-run.txt");
+        // Not writable in the ordinary user's run of all tests below: there root has run these itself.
+        if let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(file) {
+            file.write_all(line.as_bytes()).unwrap();
+        }
     }
-    left_out
+    not_run
 }
 
 #[tokio::test]
@@ -269,7 +276,6 @@ async fn a_lock_file_of_the_dead_does_not_block() {
 
 /// Not a test: what the tests below run in a process of its own, to be killed.
 #[tokio::test]
-#[ignore = "run by other tests in a process of its own"]
 async fn start_and_hold() {
     let Some(data_dir) = std::env::var_os("HOLD_DATA_DIR").map(PathBuf::from) else { return };
     let _private = Private::start(plan(&data_dir)).await.unwrap();
@@ -279,7 +285,7 @@ async fn start_and_hold() {
 
 fn in_a_process_of_its_own(data_dir: &Path) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["start_and_hold", "--exact", "--ignored"])
+        .args(["start_and_hold", "--exact"])
         .env("HOLD_DATA_DIR", data_dir)
         .stdout(Stdio::null())
         .spawn()
@@ -421,7 +427,7 @@ async fn a_path_too_long_for_a_socket_gets_one_elsewhere() {
 
 #[tokio::test]
 async fn a_closed_directory_above_is_named() {
-    if left_out_without_root("a_closed_directory_above_is_named") {
+    if not_run_without_root("a_closed_directory_above_is_named") {
         return;
     }
     let place = place();
@@ -436,7 +442,7 @@ async fn a_closed_directory_above_is_named() {
 
 #[tokio::test]
 async fn a_closed_data_directory_of_roots_is_opened_to_the_server_alone() {
-    if left_out_without_root("a_closed_data_directory_of_roots_is_opened_to_the_server_alone") {
+    if not_run_without_root("a_closed_data_directory_of_roots_is_opened_to_the_server_alone") {
         return;
     }
     let place = place();
@@ -451,7 +457,7 @@ async fn a_closed_data_directory_of_roots_is_opened_to_the_server_alone() {
 
 #[tokio::test]
 async fn root_follows_the_owner_of_the_data() {
-    if left_out_without_root("root_follows_the_owner_of_the_data") {
+    if not_run_without_root("root_follows_the_owner_of_the_data") {
         return;
     }
     let place = place();
@@ -472,7 +478,7 @@ async fn root_follows_the_owner_of_the_data() {
 /// All of the above as `nobody`, in a copy of this program (a target directory is often closed to others).
 #[tokio::test]
 async fn everything_works_as_an_ordinary_user_too() {
-    if left_out_without_root("everything_works_as_an_ordinary_user_too (the others ran as one)") {
+    if not_run_without_root("everything_works_as_an_ordinary_user_too") {
         return;
     }
     let place = place();
