@@ -1,6 +1,7 @@
 //! How long a scrape takes and how much memory the series need, at 1,000 and at 10,000 recipients.
 
 use std::hint::black_box;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,16 @@ use jiff::Timestamp;
 use maildt::domain::id::{ProbeId, RecipientId};
 use maildt::domain::submission::Reason;
 use maildt::domain::verdict::{Placement, Standing, Verdict};
+use maildt::metrics::listener::serve;
 use maildt::metrics::{
-    AuthMethod, AuthResult, Build, Compression, Exposition, Format, LastValues, Metrics, RecipientLabels,
-    RecipientSettings,
+    AuthMethod, AuthResult, Build, Compression, Exposition, Format, LastValues, ListenerState, Metrics,
+    Readiness, RecipientLabels, RecipientSettings,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Recipients after a day of probes: every series that they can have, latencies in several buckets.
 fn populated(recipients: i32) -> Arc<Metrics> {
@@ -28,8 +35,8 @@ fn populated(recipients: i32) -> Arc<Metrics> {
                 sender: "default".to_owned(),
                 mailbox: "default".to_owned(),
             },
-            interval: Duration::from_secs(300),
-            threshold: Duration::from_secs(300),
+            interval: Duration::from_mins(5),
+            threshold: Duration::from_mins(5),
             active: true,
         };
         let handle = metrics.register_recipient(id, &settings);
@@ -66,11 +73,32 @@ fn scrape(metrics: &Arc<Metrics>, format: Format, compression: Compression) -> u
     bytes
 }
 
+/// A whole scrape over HTTP with gzip.
+async fn scrape_over_http(address: SocketAddr) -> usize {
+    let request = "GET /metrics HTTP/1.1\r\nHost: bench\r\nAccept: application/openmetrics-text\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n";
+    let mut answer = Vec::new();
+    if let Ok(mut stream) = TcpStream::connect(address).await {
+        let sent = stream.write_all(request.as_bytes()).await;
+        let read = stream.read_to_end(&mut answer).await;
+        assert!(sent.is_ok() && read.is_ok() && answer.ends_with(b"0\r\n\r\n"), "the scrape was not whole");
+    }
+    answer.len()
+}
+
+fn serve_pages(runtime: &Runtime, metrics: Arc<Metrics>) -> std::io::Result<SocketAddr> {
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    let address = listener.local_addr()?;
+    let (_, readiness) = watch::channel(Readiness::default());
+    runtime.spawn(serve(listener, ListenerState::new(metrics, readiness), CancellationToken::new()));
+    Ok(address)
+}
+
 fn resident_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
 }
 
+#[expect(clippy::expect_used, reason = "a benchmark")]
 fn exposition(c: &mut Criterion) {
     let open_metrics = Format::negotiate("application/openmetrics-text");
     let mut group = c.benchmark_group("metrics");
@@ -91,6 +119,11 @@ fn exposition(c: &mut Criterion) {
                 group.bench_function(id, |b| b.iter(|| scrape(&metrics, format, compression)));
             }
         }
+        let runtime = Runtime::new().expect("a runtime");
+        let address = serve_pages(&runtime, metrics).expect("a free port");
+        group.bench_function(BenchmarkId::new("http/openmetrics/gzip", recipients), |b| {
+            b.iter(|| runtime.block_on(scrape_over_http(address)));
+        });
     }
     group.finish();
 }

@@ -14,6 +14,7 @@ mod recipient;
 mod routes;
 mod service;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
 mod value;
 

@@ -125,7 +125,7 @@ impl Connection {
         // Without it the last piece of a response could wait for an acknowledgement; with it refused, it is only slower.
         let _ = stream.set_nodelay(true);
         let (busy, last_request) = watch::channel(Instant::now());
-        let pages = self.router.layer(Extension(Scissors(self.cut.clone())));
+        let pages = self.router.layer(Extension(CutOff(self.cut.clone())));
         let pages = TowerToHyperService::new(pages);
         let service = service_fn(|request: Request<Incoming>| {
             busy.send_replace(Instant::now());
@@ -136,6 +136,7 @@ impl Connection {
             .header_read_timeout(self.limits.header)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
+        // The response's time begins with the head, the next head's with the response's end.
         let overdue = overdue(last_request, self.limits.response + self.limits.header);
         let mut overdue = pin!(overdue);
         let mut stopping = false;
@@ -174,7 +175,7 @@ async fn overdue(last_request: watch::Receiver<Instant>, limit: Duration) {
 
 /// Cuts one connection off.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scissors(CancellationToken);
+pub(super) struct CutOff(CancellationToken);
 
 /// Scrapes at once. Each keeps some 500 KiB; a healthy one takes less than a second.
 const SCRAPES: usize = 32;
@@ -186,12 +187,12 @@ pub(super) struct RunningScrapes(Mutex<Running>);
 #[derive(Debug, Default)]
 struct Running {
     next: u64,
-    scrapes: VecDeque<(u64, Scissors)>,
+    scrapes: VecDeque<(u64, CutOff)>,
 }
 
 impl RunningScrapes {
     /// Counts a scrape until the guard is dropped, and cuts off the oldest where there are too many.
-    pub(super) fn enter(self: &Arc<Self>, scissors: Scissors) -> ScrapeGuard {
+    pub(super) fn enter(self: &Arc<Self>, cut_off: CutOff) -> ScrapeGuard {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if running.scrapes.len() >= SCRAPES
             && let Some((_, oldest)) = running.scrapes.pop_front()
@@ -200,7 +201,7 @@ impl RunningScrapes {
         }
         let number = running.next;
         running.next += 1;
-        running.scrapes.push_back((number, scissors));
+        running.scrapes.push_back((number, cut_off));
         ScrapeGuard { running: Arc::clone(self), number }
     }
 }

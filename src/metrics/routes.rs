@@ -16,7 +16,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
-use super::listener::{RunningScrapes, Scissors, ScrapeGuard};
+use super::listener::{CutOff, RunningScrapes, ScrapeGuard};
 use super::negotiation::accepts_gzip;
 use super::{Compression, Exposition, Format, Metrics, Readiness};
 
@@ -97,14 +97,14 @@ async fn ready(State(state): State<ListenerState>) -> Response {
 
 async fn metrics(
     State(state): State<ListenerState>,
-    scissors: Option<Extension<Scissors>>,
+    cut_off: Option<Extension<CutOff>>,
     headers: HeaderMap,
 ) -> Response {
     let format = Format::negotiate(&joined(&headers, &ACCEPT));
     let gzip = accepts_gzip(&joined(&headers, &ACCEPT_ENCODING));
     let compression = if gzip { Compression::Gzip } else { Compression::Identity };
     let exposition = Exposition::new(Arc::clone(&state.metrics), format, compression);
-    let guard = state.scrapes.enter(scissors.map(|Extension(scissors)| scissors).unwrap_or_default());
+    let guard = state.scrapes.enter(cut_off.map(|Extension(cut_off)| cut_off).unwrap_or_default());
     let mut response = Response::new(body(exposition, guard));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));

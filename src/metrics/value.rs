@@ -183,6 +183,7 @@ impl<W: Word, const N: usize> Each<W, Counter, N> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
