@@ -4,4 +4,5 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod secret;
+pub mod smtp;
 pub mod tls;

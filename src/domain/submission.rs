@@ -1,6 +1,6 @@
 //! What came of one attempt to hand a message to a submission server, as data.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +145,10 @@ pub struct Attempt {
     /// From the first action to the last reply or failure.
     pub duration: Duration,
     pub phases: Vec<(Phase, Duration)>,
+    /// When the final dot was written whole: the message may be seen from here on.
+    pub dot_at: Option<Instant>,
+    /// When the final 2xx was read: latency and deadline start here. Set exactly when the outcome is `Accepted`.
+    pub accepted_at: Option<Instant>,
     /// Expiry of the server's certificate, seconds since the epoch, when a TLS handshake took place.
     pub certificate_not_after: Option<i64>,
 }
