@@ -8,4 +8,5 @@ pub mod metrics;
 pub mod postgres;
 pub mod secret;
 pub mod store;
+pub mod smtp;
 pub mod tls;
