@@ -3,6 +3,8 @@
 //! Time comes in as arguments and decisions go out as values, so that every rule can be driven through
 //! arbitrary histories by property tests.
 
+pub mod address;
 pub mod id;
+pub mod return_mode;
 pub mod submission;
 pub mod verdict;
