@@ -128,10 +128,9 @@ fn is_atext(b: u8) -> bool {
 }
 
 fn is_quoted(local: &str) -> bool {
-    local
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .is_some_and(|inner| !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\'))
+    local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).is_some_and(|inner| {
+        !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    })
 }
 
 fn is_ipv4_literal(domain: &str) -> bool {
@@ -172,15 +171,37 @@ mod tests {
     fn each_fault_has_its_reason() {
         assert_eq!(invalid(""), Invalid::Empty);
         assert_eq!(invalid("probe"), Invalid::NoAt);
-        for text in ["a b@mail.test", "a@mail.test\r\nRCPT TO:<x@y>", "a\0@mail.test", "<a@mail.test>", "a@mail.test "] {
+        for text in [
+            "a b@mail.test",
+            "a@mail.test\r\nRCPT TO:<x@y>",
+            "a\0@mail.test",
+            "<a@mail.test>",
+            "a@mail.test ",
+        ] {
             assert_eq!(invalid(text), Invalid::ForbiddenCharacter, "{text:?}");
         }
         assert_eq!(invalid("bücher@mail.test"), Invalid::NotAscii);
-        for text in ["@mail.test", ".a@mail.test", "a..b@mail.test", "a.@mail.test", "a@b@mail.test", "\"\"@mail.test", "\"a\\b\"@x"]
-        {
+        for text in [
+            "@mail.test",
+            ".a@mail.test",
+            "a..b@mail.test",
+            "a.@mail.test",
+            "a@b@mail.test",
+            "\"\"@mail.test",
+            "\"a\\b\"@x",
+        ] {
             assert_eq!(invalid(text), Invalid::LocalPart, "{text:?}");
         }
-        for text in ["a@", "a@.test", "a@mail..test", "a@mail.test.", "a@-mail.test", "a@mail_x.test", "a@[::1]", "a@b,c"] {
+        for text in [
+            "a@",
+            "a@.test",
+            "a@mail..test",
+            "a@mail.test.",
+            "a@-mail.test",
+            "a@mail_x.test",
+            "a@[::1]",
+            "a@b,c",
+        ] {
             assert_eq!(invalid(text), Invalid::Domain, "{text:?}");
         }
     }
