@@ -1,5 +1,6 @@
 //! MailDT proves that mail arrives.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
