@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod imap;
 pub mod secret;
 pub mod tls;
