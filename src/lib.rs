@@ -7,6 +7,7 @@ pub mod demo;
 pub mod domain;
 pub mod metrics;
 pub mod postgres;
+pub mod imap;
 pub mod secret;
 pub mod store;
 pub mod smtp;
