@@ -16,5 +16,4 @@ pub mod return_mode;
 pub mod submission;
 pub mod throttle;
 pub mod token;
-
 pub mod verdict;

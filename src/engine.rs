@@ -24,6 +24,7 @@ use crate::domain::probe::{Effect, Event, Kind, Probe, State};
 use crate::domain::recipient::Recipient;
 use crate::domain::retry::{self, Rhythm, Tried};
 use crate::domain::submission::Attempt;
+use crate::imap::watch::Place;
 use crate::imap::{self, Found};
 use crate::metrics::{Metrics, Readiness};
 use crate::store::{Fence, FolderMark, Keys, Saved, Store};
@@ -74,6 +75,8 @@ pub struct Pace {
 pub struct Watched {
     pub name: Arc<str>,
     pub watch: imap::Watch,
+    /// The folders that take part in each round.
+    pub folders: Vec<String>,
     pub outlook: Arc<imap::Outlook>,
 }
 
@@ -124,11 +127,13 @@ impl Engine {
         let desks = parts
             .watched
             .into_iter()
-            .map(|Watched { name, watch, outlook }| {
+            .map(|Watched { name, watch, folders, outlook }| {
+                let mut rounds = crate::domain::proof::Rounds::default();
+                rounds.watch(folders);
                 let desk = Desk {
                     watch,
                     outlook,
-                    rounds: crate::domain::proof::Rounds::default(),
+                    rounds,
                     clock: clock::MailboxClock::default(),
                     folders: std::collections::BTreeMap::new(),
                 };
@@ -314,7 +319,7 @@ impl Engine {
         id: ProbeId,
         event: Event,
         release: Option<Release>,
-        holds: Option<(Arc<str>, String)>,
+        holds: Option<Arc<Place>>,
     ) {
         let now = Instant::now();
         let Some(tracked) = self.table.get_mut(id) else { return };
@@ -429,19 +434,20 @@ impl Engine {
     fn release(&self, release: Option<Release>) {
         let Some(Release { mailbox, message }) = release else { return };
         if let Some(desk) = self.desks.get(&mailbox) {
-            desk.watch.release(message);
+            desk.watch.release(&message);
         }
     }
 
-    fn hold(&mut self, mailbox: &Arc<str>, folder: &str) {
-        if let Some(desk) = self.desks.get_mut(mailbox) {
-            desk.folders.entry(folder.to_owned()).or_default().hold();
+    fn hold(&mut self, place: &Place) {
+        if let Some(desk) = self.desks.get_mut(&place.mailbox) {
+            desk.folders.entry(place.folder.clone()).or_default().hold();
         }
     }
 
-    fn let_go(&mut self, holds: Option<&(Arc<str>, String)>) {
-        let Some((mailbox, folder)) = holds else { return };
-        if let Some(folder) = self.desks.get_mut(mailbox).and_then(|desk| desk.folders.get_mut(folder)) {
+    fn let_go(&mut self, holds: Option<&Arc<Place>>) {
+        let Some(place) = holds else { return };
+        let desk = self.desks.get_mut(&place.mailbox);
+        if let Some(folder) = desk.and_then(|desk| desk.folders.get_mut(&place.folder)) {
             folder.let_go();
         }
     }
@@ -453,12 +459,12 @@ impl Engine {
         let mut marks = Vec::new();
         for (mailbox, desk) in &mut self.desks {
             for (name, folder) in &mut desk.folders {
-                if let Some((uidvalidity, next_uid)) = folder.take_mark() {
+                if let Some(resume) = folder.take_mark() {
                     marks.push(FolderMark {
                         mailbox: mailbox.to_string(),
-                        folder: name.clone(),
-                        uidvalidity,
-                        next_uid,
+                        folder: name.to_string(),
+                        uidvalidity: resume.uidvalidity,
+                        next_uid: resume.next_uid,
                     });
                 }
             }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::message::Form;
+
 /// Where a message proves delivery, as each recipient wants it. Delivery status notifications never do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -19,6 +21,16 @@ pub enum ReturnMode {
 
 impl ReturnMode {
     pub const ALL: [Self; 3] = [Self::Direct, Self::Forward, Self::Echo];
+
+    /// Whether a message of this form is the evidence that the mode asks for. A report never is.
+    #[must_use]
+    pub fn accepts(self, form: Form) -> bool {
+        match self {
+            Self::Direct => form == Form::Direct,
+            Self::Forward => matches!(form, Form::Direct | Form::Copy),
+            Self::Echo => matches!(form, Form::Copy | Form::AutoReply),
+        }
+    }
 
     /// The name in the configuration, in the database and in pages.
     #[must_use]
