@@ -143,7 +143,7 @@ impl Config {
         let check_interval = top.scalar("check_interval", findings, bounded(Duration::from_secs(1), hour));
         let send_window = top.scalar("send_window", findings, bounded(Duration::ZERO, hour * 24));
         let retention_days = top.scalar("retention_days", findings, |text| {
-            parse::number_within(text.trim_end_matches('d'), 1, 3650)
+            parse::number_within(text.strip_suffix('d').unwrap_or(text), 1, 3650)
         });
         let alerts = Alerts::read(top, &senders, plaintext, findings);
         let listen = web::read_listen(top, findings);

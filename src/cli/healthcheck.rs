@@ -1,13 +1,13 @@
 //! `maildt healthcheck`: asks the running service, for containers that have no other program to do it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// For the connection, and for each read and write.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Enough for a status line.
-const ANSWER_MAX: u64 = 1024;
+/// Octets of a status line; what is longer is no answer of ours.
+const STATUS_MAX: u64 = 200;
 
 /// Why the service does not count as healthy.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,7 @@ pub enum Error {
 /// When there is no answer within 5 s, or another one than 200.
 pub fn run(metrics_listen: SocketAddr) -> Result<(), Error> {
     let address = reachable(metrics_listen);
-    let answer = ask(address).map_err(|source| Error::Unreachable { address, source })?;
-    let status: String = answer.lines().next().unwrap_or_default().chars().take(100).collect();
+    let status = ask(address).map_err(|source| Error::Unreachable { address, source })?;
     let mut words = status.split(' ');
     let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
     if is_http && words.next() == Some("200") { Ok(()) } else { Err(Error::Unhealthy { address, status }) }
@@ -42,14 +41,16 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
+/// The status line of the answer. It is all that is read: what follows, and how the connection ends, does not matter.
 fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
-    write!(stream, "GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let request = format!("GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut line = Vec::new();
+    BufReader::new(stream.take(STATUS_MAX)).read_until(b'\n', &mut line)?;
+    Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -65,11 +66,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let thread = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = vec![0; 4096];
-            let length = stream.read(&mut request).unwrap();
+            let mut request = String::new();
+            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            while !request.ends_with("\r\n\r\n") {
+                lines.read_line(&mut request).unwrap();
+            }
             stream.write_all(answer.as_bytes()).unwrap();
-            request.truncate(length);
-            String::from_utf8(request).unwrap()
+            request
         });
         (address, thread)
     }

@@ -162,7 +162,8 @@ fn reference(
         (_, true) => format!("add [{plural}.{name}]"),
         (_, false) => {
             let names: Vec<&str> = known.iter().map(String::as_str).collect();
-            format!("name one of: {}", names.join(", "))
+            let first = if name == "default" { format!("set {variables}, or ") } else { String::new() };
+            format!("{first}name one of: {}", names.join(", "))
         }
     };
     findings.refuse(

@@ -202,6 +202,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 fn accounts_and_recipients_come_from_the_file() {
     let text = r#"
         [senders.default]
+        host = "the.environment.wins.test"
         connections = 8
         [senders.relay]
         host = "127.0.0.1"
@@ -237,6 +238,7 @@ fn accounts_and_recipients_come_from_the_file() {
     "#;
     let config = load_toml(text, &account()).unwrap();
     assert_eq!(config.senders["default"].connections, 8);
+    assert_eq!(config.senders["default"].account.host, "mail.lab.test");
     let relay = &config.senders["relay"];
     assert_eq!((relay.account.user.as_str(), relay.account.port, relay.connections), ("", 25, 4));
     let second = &config.mailboxes["second"];
