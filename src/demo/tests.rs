@@ -85,13 +85,16 @@ struct Raw<S> {
 
 impl Raw<TcpStream> {
     async fn connect(address: SocketAddr) -> Self {
-        Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
+        let tcp = TcpStream::connect(address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        Self { stream: BufReader::new(tcp) }
     }
 }
 
 impl Raw<TlsStream<TcpStream>> {
     async fn connect_tls(server: &MailServer, address: SocketAddr) -> Self {
         let tcp = TcpStream::connect(address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
         Self { stream: BufReader::new(tls(server, tcp).await.unwrap()) }
     }
 }
