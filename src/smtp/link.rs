@@ -19,18 +19,19 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Hands a greeted wire to lettre, which says EHLO. No link: the server refused, and the ledger tells how.
+    /// Hands a greeted wire to lettre, which says EHLO. The code is that of its reply; there is a link
+    /// where it was positive.
     pub(super) async fn open(
         wire: Wire<Transport>,
         name: &ClientId,
         limit: Duration,
-    ) -> Result<Option<Self>, Fault> {
+    ) -> Result<(u16, Option<Self>), Fault> {
         let ledger = wire.ledger();
         ledger.begin(Sending::Command);
         let opening = AsyncSmtpConnection::connect_with_transport(Box::new(wire), name);
         let result = timeout(limit, opening).await.map_err(|_| Fault::Timeout(limit))?;
-        conclude(&ledger, result.as_ref().map(drop))?;
-        Ok(result.ok().map(|lettre| Self { lettre, ledger }))
+        let code = conclude(&ledger, result.as_ref().map(drop))?;
+        Ok((code, result.ok().map(|lettre| Self { lettre, ledger })))
     }
 
     /// Sends one command and reads the reply to it.

@@ -45,7 +45,7 @@ struct Inner {
     slots: Arc<Semaphore>,
     idle: Mutex<Idle>,
     stop: CancellationToken,
-    reapers: TaskTracker,
+    farewells: TaskTracker,
 }
 
 #[derive(Default)]
@@ -58,7 +58,7 @@ struct Idle {
 /// The right to one submission.
 pub struct Slot {
     pool: Arc<Inner>,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -83,7 +83,7 @@ impl Pool {
             reuse,
             idle: Mutex::default(),
             stop: CancellationToken::new(),
-            reapers: TaskTracker::new(),
+            farewells: TaskTracker::new(),
         }))
     }
 
@@ -113,7 +113,7 @@ impl Pool {
 
     fn give(&self, permit: OwnedSemaphorePermit) -> Option<Slot> {
         let open = !self.0.stop.is_cancelled();
-        open.then(|| Slot { pool: Arc::clone(&self.0), _permit: permit })
+        open.then(|| Slot { pool: Arc::clone(&self.0), permit })
     }
 
     /// Gives out no more slots, says goodbye on idle connections and waits until `deadline` for submissions that are under
@@ -121,8 +121,6 @@ impl Pool {
     pub async fn drain(&self, deadline: Instant) -> usize {
         let inner = &self.0;
         inner.stop.cancel();
-        inner.reapers.close();
-        inner.reapers.wait().await;
         inner.quit_all().await;
         let all = connections(&inner.sender);
         // A submission that ends after this closes its own connection.
@@ -140,11 +138,23 @@ impl Slot {
     /// it in a task of its own that nothing aborts.
     pub async fn submit(self, envelope: Envelope<'_>, message: &[u8]) -> Attempt {
         let mut run = Run::new(&self.pool.limits, &self.pool.mask);
-        let outcome = match Mail::new(envelope, message) {
-            Ok(mail) => self.pool.transact(&mail, &mut run).await.unwrap_or_else(|end| end),
-            Err(outcome) => outcome,
+        let result = match Mail::new(envelope, message) {
+            Ok(mail) => self.pool.transact(&mail, &mut run).await,
+            Err(outcome) => Err(outcome),
         };
-        run.finish(outcome)
+        let (outcome, connection) = match result {
+            Ok((outcome, connection)) => (outcome, Some(connection)),
+            Err(outcome) => (outcome, None),
+        };
+        let attempt = run.finish(outcome);
+        if let Some(mut connection) = connection {
+            match connection.fate(&attempt.outcome, self.pool.reuse.transactions) {
+                Fate::Keep => self.keep(connection),
+                Fate::Quit => self.quit(connection),
+                Fate::Drop => {}
+            }
+        }
+        attempt
     }
 
     /// Connects and logs in on a new connection without sending anything, and leaves it for the next submission.
@@ -154,42 +164,44 @@ impl Slot {
     pub async fn log_in(self) -> Result<(), Outcome> {
         let mut run = Run::new(&self.pool.limits, &self.pool.mask);
         let connection = session::open(&self.pool.sender.account, &self.pool.tls, &mut run).await?;
-        self.pool.put_back(connection).await;
+        self.keep(connection);
         Ok(())
+    }
+
+    /// Leaves a connection for the next submission.
+    fn keep(self, connection: Connection) {
+        if let Some(unwanted) = self.pool.keep(connection) {
+            self.quit(unwanted);
+        }
+    }
+
+    /// Says goodbye behind the caller's back; the slot is taken until then, so that no connection is one too many.
+    fn quit(self, connection: Connection) {
+        let Self { pool, permit } = self;
+        pool.farewells.spawn(async move {
+            connection.quit().await;
+            drop(permit);
+        });
     }
 }
 
 impl Inner {
-    async fn transact(self: &Arc<Self>, mail: &Mail<'_>, run: &mut Run<'_>) -> Result<Outcome, Outcome> {
+    /// One transaction. The connection comes back where there was one to the end; the caller sees to it.
+    async fn transact(&self, mail: &Mail<'_>, run: &mut Run<'_>) -> Result<(Outcome, Connection), Outcome> {
         if let Some(mut connection) = self.warm() {
             match connection.mail(mail, run).await {
                 // Nothing of this message was taken: the only case in which it is said again.
                 Err(end) if is_dead(&end) => run.start_over(),
-                result => return Ok(self.finish(connection, result, mail, run).await),
+                Err(end) => return Ok((end, connection)),
+                Ok(()) => return Ok((connection.deliver(mail, run).await, connection)),
             }
         }
         let mut connection = session::open(&self.sender.account, &self.tls, run).await?;
-        let result = connection.mail(mail, run).await;
-        Ok(self.finish(connection, result, mail, run).await)
-    }
-
-    async fn finish(
-        self: &Arc<Self>,
-        mut connection: Connection,
-        mail_accepted: Result<(), Outcome>,
-        mail: &Mail<'_>,
-        run: &mut Run<'_>,
-    ) -> Outcome {
-        let outcome = match mail_accepted {
+        let outcome = match connection.mail(mail, run).await {
             Ok(()) => connection.deliver(mail, run).await,
-            Err(outcome) => outcome,
+            Err(end) => end,
         };
-        match connection.fate(&outcome, self.reuse.transactions) {
-            Fate::Keep => self.put_back(connection).await,
-            Fate::Quit => connection.quit().await,
-            Fate::Drop => {}
-        }
-        outcome
+        Ok((outcome, connection))
     }
 
     /// The warmest idle connection. Whether it is still alive turns out at MAIL.
@@ -198,23 +210,17 @@ impl Inner {
         (connection.idle_since().elapsed() < self.reuse.idle).then_some(connection)
     }
 
-    async fn put_back(self: &Arc<Self>, mut connection: Connection) {
-        connection.rest();
-        if let Some(unwanted) = self.keep(connection) {
-            unwanted.quit().await;
-        }
-    }
-
     /// Keeps a connection for the next submission; gives it back when the pool drains.
-    fn keep(self: &Arc<Self>, connection: Connection) -> Option<Connection> {
+    fn keep(self: &Arc<Self>, mut connection: Connection) -> Option<Connection> {
         let mut idle = self.idle();
         // Asked under the lock: what `drain` does not find there, it has told to go.
         if self.stop.is_cancelled() {
             return Some(connection);
         }
+        connection.rest();
         idle.connections.push(connection);
         if !std::mem::replace(&mut idle.reaping, true) {
-            self.reapers.spawn(Arc::clone(self).reap());
+            self.farewells.spawn(Arc::clone(self).reap());
         }
         None
     }

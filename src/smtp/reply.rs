@@ -284,11 +284,14 @@ mod tests {
                 .filter(|_| code / 100 != 3)
                 .map(|(subject, detail)| format!("{}.{subject}.{detail}", code / 100));
             let last = lines.len() - 1;
-            let wire: String = lines.iter().enumerate().map(|(i, line)| {
-                let separator = if i == last { ' ' } else { '-' };
-                let prefix = enhanced.as_ref().map(|e| format!("{e} ")).unwrap_or_default();
-                format!("{code}{separator}{prefix}{line}\r\n")
-            }).collect();
+            let mut wire = String::new();
+            for (i, line) in lines.iter().enumerate() {
+                wire.push_str(&code.to_string());
+                wire.push(if i == last { ' ' } else { '-' });
+                wire.push_str(&enhanced.as_ref().map(|e| format!("{e} ")).unwrap_or_default());
+                wire.push_str(line);
+                wire.push_str("\r\n");
+            }
             prop_assert_eq!(keep(wire.as_bytes()), Reply { code, enhanced, text: lines.join(" ") });
         }
 

@@ -44,10 +44,10 @@ pub(super) async fn open(
     run.enter(Phase::Ehlo);
     // After STARTTLS this is the second EHLO; what the server offered before TLS is forgotten (RFC 3207, section 4.2).
     let ledger = wire.ledger();
-    let link = Link::open(wire, &name, run.within(run.limits.command)).await;
-    let Some(mut link) = link.map_err(|fault| run.fault(&fault))? else {
-        return Err(ledger.reply(|reply| run.refused(reply)));
-    };
+    let opened = Link::open(wire, &name, run.within(run.limits.command)).await;
+    let (code, link) = opened.map_err(|fault| run.fault(&fault))?;
+    demand(&ledger, code, Class::Completion, run)?;
+    let mut link = link.ok_or_else(|| ledger.reply(|reply| run.unexpected(reply)))?;
     let extensions = ledger.reply(Extensions::read);
     if !account.user.is_empty() {
         run.enter(Phase::Auth);

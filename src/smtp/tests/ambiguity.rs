@@ -12,21 +12,22 @@ fn large_message() -> Vec<u8> {
     b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n".repeat(1 << 19)
 }
 
-async fn submit_large(steps: Vec<Step>, tls: TlsMode) -> Outcome {
+/// Submits to a server that takes `steps` once it said 354.
+async fn submit_up_to(steps: Vec<Step>, message: &[u8], tls: TlsMode) -> Outcome {
     let up_to_data =
         if tls == TlsMode::Implicit { [vec![Step::Tls], stages(0..6)].concat() } else { stages(0..6) };
     let server = Server::start(vec![[up_to_data, steps].concat()]).await;
     let pool = server.pool_with(server.sender(tls), hasty(), Reuse::default());
-    let message = large_message();
-    let submission = pool.slot().unwrap().submit(ENVELOPE, &message);
+    let submission = pool.slot().unwrap().submit(ENVELOPE, message);
     tokio::time::timeout(PATIENCE, submission).await.unwrap().outcome
 }
 
 #[tokio::test]
 async fn a_message_cut_off_before_its_dot_has_failed() {
+    let large = large_message();
     for tls in [TlsMode::None, TlsMode::Implicit] {
         for (end, expected) in [(Step::Close, Reason::Connect), (Step::Hang, Reason::Timeout)] {
-            match submit_large(vec![Step::HearBytes(10_000), end], tls).await {
+            match submit_up_to(vec![Step::HearBytes(10_000), end], &large, tls).await {
                 Outcome::Failed { phase: Phase::FinalReply, reason, .. } => assert_eq!(reason, expected),
                 other => panic!("{tls:?}: {other:?}"),
             }
@@ -45,7 +46,7 @@ async fn a_message_whose_dot_was_read_is_ambiguous_until_a_reply_is_complete() {
             vec![say("ok\r\n")],
             vec![say("354 go on\r\n")],
         ] {
-            let outcome = submit_large([vec![Step::HearMessage], end.clone()].concat(), tls).await;
+            let outcome = submit_up_to([vec![Step::HearMessage], end.clone()].concat(), MESSAGE, tls).await;
             assert!(matches!(outcome, Outcome::Ambiguous { .. }), "{tls:?} {end:?}: {outcome:?}");
         }
     }
@@ -61,7 +62,7 @@ async fn the_last_reply_has_its_own_limit() {
             let pool = server.pool_with(server.sender(TlsMode::None), limits, Reuse::default());
             match submit(&pool).await.outcome {
                 Outcome::Ambiguous { detail } => {
-                    assert_eq!(detail, "after the final dot: no reply within 300ms")
+                    assert_eq!(detail, "after the final dot: no reply within 300ms");
                 }
                 other => panic!("{other:?}"),
             }

@@ -1,6 +1,5 @@
 //! A server that follows one script for each connection and writes down what it heard.
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,9 +123,8 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-            panic!("never heard, only {:?}", self.heard());
-        }
+        let found = tokio::time::timeout(PATIENCE, wait).await.is_ok();
+        assert!(found, "never heard, only {:?}", self.heard());
     }
 
     pub(super) fn sender(&self, tls: TlsMode) -> Sender {
@@ -235,6 +233,10 @@ async fn follow(script: Vec<Step>, tcp: TcpStream, acceptor: TlsAcceptor, note: 
         (None, None) => return,
     };
     while let Some(line) = read_until(stream, b"\r\n").await {
+        if line == "QUIT" {
+            // The client may be gone already.
+            let _ = stream.write_all(b"221 bye\r\n").await;
+        }
         note(line);
     }
     note("(closed)".to_owned());
@@ -254,16 +256,12 @@ async fn act(step: Step, stream: &mut dyn Duplex, note: &(dyn Fn(String) + Sync)
                 false
             }
         },
-        Step::HearMessage => match read_until(stream, b"\r\n.\r\n").await {
-            Some(message) => {
-                note(format!("{message}\r\n.\r\n"));
-                true
-            }
-            None => {
-                note("(no message)".to_owned());
-                false
-            }
-        },
+        Step::HearMessage => {
+            let message = read_until(stream, b"\r\n.\r\n").await;
+            let whole = message.is_some();
+            note(message.map_or("(no message)".to_owned(), |text| format!("{text}\r\n.\r\n")));
+            whole
+        }
         Step::HearBytes(count) => stream.read_exact(&mut vec![0; count]).await.is_ok(),
         Step::Pause(duration) => {
             tokio::time::sleep(duration).await;

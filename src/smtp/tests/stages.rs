@@ -55,7 +55,7 @@ async fn phases_are_timed_in_order_and_add_up() {
     let spent = |phase| attempt.phases.iter().find(|(p, _)| *p == phase).unwrap().1;
     assert!(spent(Phase::Rcpt) >= pause, "{attempt:?}");
     let sum: Duration = attempt.phases.iter().map(|&(_, spent)| spent).sum();
-    assert!(sum <= attempt.duration && attempt.duration - sum < Duration::from_millis(50), "{attempt:?}");
+    assert!(sum <= attempt.duration && attempt.duration < sum + Duration::from_secs(1), "{attempt:?}");
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_hanging_server_meets_the_limit_of_its_stage() {
         assert_no_reply(&attempt.outcome, PHASES[stage], Reason::Timeout, "hangs");
         assert!(attempt.duration >= hasty().command, "{attempt:?}");
     };
-    let all = (0..PHASES.len()).flat_map(|stage| [hang(stage, false), hang(stage, true)]);
+    let all = (0..PHASES.len()).flat_map(|stage| vec![hang(stage, false), hang(stage, true)]);
     futures_util::future::join_all(all).await;
 }
 
@@ -187,7 +187,7 @@ async fn odd_but_valid_replies_are_understood() {
     let (attempt, _) = submit_to(script.collect()).await;
     match attempt.outcome {
         Outcome::Accepted { reply, queue_id } => {
-            assert_eq!((reply.code, queue_id.as_deref()), (299, Some("ABC")))
+            assert_eq!((reply.code, queue_id.as_deref()), (299, Some("ABC")));
         }
         other => panic!("{other:?}"),
     }

@@ -33,7 +33,7 @@ async fn on_the_wire(message: &[u8]) -> Vec<u8> {
     });
     let mut wire = Wire::new(Box::new(ours) as _, SocketAddr::from((Ipv4Addr::LOCALHOST, 25)));
     wire.greeting().await.unwrap();
-    let mut link = Link::open(wire, &ClientId::default(), LIMIT).await.unwrap().unwrap();
+    let mut link = Link::open(wire, &ClientId::default(), LIMIT).await.unwrap().1.unwrap();
     assert_eq!(link.message(message, LIMIT, LIMIT).await.unwrap(), 250);
     drop(link);
     server.await.unwrap()
