@@ -177,7 +177,10 @@ impl Engine {
             self.table.insert(probe, deadline, now);
         }
         if !left_over.is_empty() {
-            info!(probes = left_over.len(), "submissions cut off by the last stop are unconfirmed from now on");
+            info!(
+                probes = left_over.len(),
+                "submissions cut off by the last stop are unconfirmed from now on"
+            );
         }
         let at = self.clock.at(now);
         for id in left_over {
@@ -314,13 +317,7 @@ impl Engine {
 
     /// Applies an event in memory and queues the save. `release` is the message that may go after the commit, `holds` the
     /// folder that waits for it.
-    fn apply(
-        &mut self,
-        id: ProbeId,
-        event: Event,
-        release: Option<Release>,
-        holds: Option<Arc<Place>>,
-    ) {
+    fn apply(&mut self, id: ProbeId, event: Event, release: Option<Release>, holds: Option<Arc<Place>>) {
         let now = Instant::now();
         let Some(tracked) = self.table.get_mut(id) else { return };
         let before = tracked.probe.clone();
@@ -495,7 +492,10 @@ impl Engine {
     fn correct_clock(&mut self, sample: Option<(Instant, jiff::Timestamp)>) {
         let Some(sample) = sample else { return };
         if let Some(jump) = self.clock.correct(sample, Duration::from_secs(2)) {
-            warn!(seconds = jump.as_secs(), "the database's clock was set; deadlines of probes under way stay where they were");
+            warn!(
+                seconds = jump.as_secs(),
+                "the database's clock was set; deadlines of probes under way stay where they were"
+            );
             for desk in self.desks.values_mut() {
                 desk.clock.shift(jump);
             }

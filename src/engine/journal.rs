@@ -122,7 +122,10 @@ impl Journal {
             Err(store::Error::Fenced) => Written::Fenced,
             Err(error) => {
                 let alone = batch.len() == 1;
-                if !error.is_outage() && alone && let Some(entry) = batch.pop() {
+                if !error.is_outage()
+                    && alone
+                    && let Some(entry) = batch.pop()
+                {
                     self.single = false;
                     return Written::Refused(Box::new(entry), error);
                 }

@@ -226,6 +226,21 @@ fn release(found: &Found) -> Release {
     Release { mailbox: found.place.mailbox.clone(), message: found.message.clone() }
 }
 
+/// The watcher's reason as the metrics' word.
+fn connection_failure(reason: Reason) -> ConnectionFailure {
+    match reason {
+        Reason::Dns => ConnectionFailure::Dns,
+        Reason::Connect => ConnectionFailure::Connect,
+        Reason::Timeout => ConnectionFailure::Timeout,
+        Reason::Tls => ConnectionFailure::Tls,
+        Reason::Auth => ConnectionFailure::Auth,
+        Reason::Folder => ConnectionFailure::Folder,
+        Reason::Protocol => ConnectionFailure::Protocol,
+        Reason::Closed => ConnectionFailure::Closed,
+        Reason::Other => ConnectionFailure::Other,
+    }
+}
+
 /// Tells one copy of a probe from another: each delivery adds its own trace fields.
 fn print(header: &[u8]) -> i64 {
     let digest = Sha256::digest(header);

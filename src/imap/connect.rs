@@ -95,6 +95,8 @@ fn not_after(_der: &[u8]) -> Option<i64> {
 /// The stream under `wire`, when nothing is buffered that came before TLS.
 pub(super) fn stream_for_tls(wire: Wire) -> Result<Box<dyn Stream>, Error> {
     wire.into_stream().ok_or_else(|| {
-        Error::Protocol("the server sent something between STARTTLS and TLS: is somebody in between?".to_owned())
+        Error::Protocol(
+            "the server sent something between STARTTLS and TLS: is somebody in between?".to_owned(),
+        )
     })
 }

@@ -193,7 +193,11 @@ fn listed(data: &[u8]) -> Option<Listed> {
     let [Value::List(attributes), delimiter, name, ..] = values.as_slice() else { return None };
     let text = |value: &Value<'_>| value.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let delimiter = if delimiter.is_nil() { None } else { text(delimiter)?.chars().next() };
-    Some(Listed { attributes: attributes.iter().map(text).collect::<Option<_>>()?, delimiter, name: text(name)? })
+    Some(Listed {
+        attributes: attributes.iter().map(text).collect::<Option<_>>()?,
+        delimiter,
+        name: text(name)?,
+    })
 }
 
 fn search(data: &[u8]) -> Option<Vec<u32>> {
@@ -208,9 +212,7 @@ fn search(data: &[u8]) -> Option<Vec<u32>> {
 
 fn split_word(input: &[u8]) -> (&[u8], &[u8]) {
     match input.iter().position(|&byte| byte == b' ') {
-        Some(at) => {
-            (input.get(..at).unwrap_or_default(), input.get(at + 1..).unwrap_or_default())
-        }
+        Some(at) => (input.get(..at).unwrap_or_default(), input.get(at + 1..).unwrap_or_default()),
         None => (input, &[]),
     }
 }
@@ -258,7 +260,8 @@ mod tests {
         assert_eq!(read("* SEARCH"), Response::Untagged(Untagged::Search(vec![])));
         assert_eq!(read("* SEARCH 1 22  3 "), Response::Untagged(Untagged::Search(vec![1, 22, 3])));
         assert_eq!(read("* search 5 (MODSEQ 9)"), Response::Untagged(Untagged::Search(vec![5])));
-        let Response::Untagged(Untagged::List(listed)) = read("* LIST (\\HasNoChildren \\Junk) \".\" INBOX.Spam")
+        let Response::Untagged(Untagged::List(listed)) =
+            read("* LIST (\\HasNoChildren \\Junk) \".\" INBOX.Spam")
         else {
             panic!()
         };
@@ -269,7 +272,9 @@ mod tests {
 
     #[test]
     fn unknown_responses_are_passed_over_but_unreadable_ones_are_not() {
-        for line in ["* ENABLED X", "* NAMESPACE ((\"\" \"/\")) NIL NIL", "* 3 RECENT", "* ESEARCH (TAG \"a\") UID"] {
+        for line in
+            ["* ENABLED X", "* NAMESPACE ((\"\" \"/\")) NIL NIL", "* 3 RECENT", "* ESEARCH (TAG \"a\") UID"]
+        {
             assert_eq!(read(line), Response::Untagged(Untagged::Other), "{line}");
         }
         for line in [

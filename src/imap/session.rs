@@ -159,7 +159,9 @@ impl Session {
                     Status::No | Status::Bad => Err(Error::Protocol(self.words(&outcome))),
                 }
             }
-            _ => Err(Error::Protocol("the server does not greet as IMAP servers do; check host and port".to_owned())),
+            _ => Err(Error::Protocol(
+                "the server does not greet as IMAP servers do; check host and port".to_owned(),
+            )),
         }
     }
 
@@ -190,7 +192,8 @@ impl Session {
             self.exec("CAPABILITY", "CAPABILITY").await?;
         }
         let (user, pass) = (&account.user, account.pass.reveal());
-        let unsendable = |what: &str| Error::Auth(format!("the {what} contains a line break or a NUL; correct it"));
+        let unsendable =
+            |what: &str| Error::Auth(format!("the {what} contains a line break or a NUL; correct it"));
         let may_log_in = !self.has_capability("LOGINDISABLED");
         let may_plain = self.has_capability("AUTH=PLAIN");
         let at_once = self.has_capability("SASL-IR");
@@ -252,7 +255,8 @@ impl Session {
     /// # Errors
     /// When the command fails, or the server gives no UIDVALIDITY.
     pub async fn select(&mut self, wire_name: &str, read_only: bool) -> Result<Opened, Error> {
-        let name = quoted(wire_name).map_err(|_| Error::Folder("the folder name contains a line break".to_owned()))?;
+        let name = quoted(wire_name)
+            .map_err(|_| Error::Folder("the folder name contains a line break".to_owned()))?;
         self.uidvalidity = None;
         self.view.opened(0);
         let (mut uidvalidity, mut uid_next) = (None, None);
@@ -267,8 +271,9 @@ impl Session {
             .await?;
         let exists = self.view.count();
         self.view.opened(exists);
-        let uidvalidity = uidvalidity
-            .ok_or_else(|| Error::Protocol("the server gives no UIDVALIDITY, so messages have no lasting number".to_owned()))?;
+        let uidvalidity = uidvalidity.ok_or_else(|| {
+            Error::Protocol("the server gives no UIDVALIDITY, so messages have no lasting number".to_owned())
+        })?;
         self.uidvalidity = Some(uidvalidity);
         Ok(Opened { uidvalidity, uid_next, exists, read_only: read_only || done.has_code("READ-ONLY") })
     }
@@ -322,12 +327,18 @@ impl Session {
                 Step::Data(Untagged::Fetch(fetched), read_at) => {
                     // Without a section it is a mere change of flags.
                     let Some(section) = fetched.section else { continue };
-                    let uid = fetched
-                        .uid
-                        .ok_or_else(|| Error::Protocol("the server sends a message without its UID".to_owned()))?;
+                    let uid = fetched.uid.ok_or_else(|| {
+                        Error::Protocol("the server sends a message without its UID".to_owned())
+                    })?;
                     let section = section.slice(..section.len().min(SECTION_MAX));
                     let internal_date = fetched.internal_date.as_deref().and_then(internal_date);
-                    return Ok(Some(Message { sequence: fetched.sequence, uid, internal_date, section, read_at }));
+                    return Ok(Some(Message {
+                        sequence: fetched.sequence,
+                        uid,
+                        internal_date,
+                        section,
+                        read_at,
+                    }));
                 }
                 Step::Data(..) => {}
                 Step::Continue => return Err(unexpected_continue()),

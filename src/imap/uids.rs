@@ -19,8 +19,12 @@ impl Uids {
         if self.contains(uid) {
             return;
         }
-        let joins_before =
-            self.ranges.range(..uid).next_back().filter(|&(_, &last)| last + 1 == uid).map(|(&first, _)| first);
+        let joins_before = self
+            .ranges
+            .range(..uid)
+            .next_back()
+            .filter(|&(_, &last)| last + 1 == uid)
+            .map(|(&first, _)| first);
         let first = joins_before.unwrap_or(uid);
         let last = uid.checked_add(1).and_then(|next| self.ranges.remove(&next)).unwrap_or(uid);
         self.ranges.insert(first, last);

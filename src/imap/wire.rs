@@ -104,8 +104,7 @@ impl Cutter {
 
     fn check(&self, buffer: &[u8], end: usize) -> Result<(), TooLarge> {
         let is_search = !self.continued && starts_with(buffer, b"* SEARCH");
-        let (line_max, max) =
-            if is_search { (SEARCH_MAX, SEARCH_MAX) } else { (LINE_MAX, RESPONSE_MAX) };
+        let (line_max, max) = if is_search { (SEARCH_MAX, SEARCH_MAX) } else { (LINE_MAX, RESPONSE_MAX) };
         if end - self.line > line_max {
             return Err(TooLarge("a line"));
         }

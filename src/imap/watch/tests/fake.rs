@@ -230,7 +230,9 @@ impl Fake {
             }
             ["UID", "FETCH", set, ..] => {
                 let is_header = command.contains("HEADER");
-                for (index, mail) in state.mails.iter().enumerate().filter(|(_, mail)| state.is_in(set, mail.uid)) {
+                for (index, mail) in
+                    state.mails.iter().enumerate().filter(|(_, mail)| state.is_in(set, mail.uid))
+                {
                     let text =
                         if is_header { mail.header.clone() } else { format!("{}{}", mail.header, mail.body) };
                     write!(
@@ -263,9 +265,12 @@ impl State {
             ["UID", set, ..] => uids.filter(|&uid| self.is_in(set, uid)).collect(),
             // Every mail of this server arrived lately.
             ["SINCE", _] => uids.collect(),
-            ["SINCE", _, ..] => {
-                self.mails.iter().filter(|mail| mail.header.contains("MAILDT-PROBE")).map(|mail| mail.uid).collect()
-            }
+            ["SINCE", _, ..] => self
+                .mails
+                .iter()
+                .filter(|mail| mail.header.contains("MAILDT-PROBE"))
+                .map(|mail| mail.uid)
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -274,7 +279,8 @@ impl State {
         let last = self.mails.last().map_or(0, |mail| mail.uid);
         let number = |text: &str| if text == "*" { last } else { text.parse().unwrap() };
         set.split(',').any(|part| {
-            let (a, b) = part.split_once(':').map_or((number(part), number(part)), |(a, b)| (number(a), number(b)));
+            let (a, b) =
+                part.split_once(':').map_or((number(part), number(part)), |(a, b)| (number(a), number(b)));
             // `n:*` is a range in any order: it includes the last message.
             (a.min(b)..=a.max(b)).contains(&uid)
         })

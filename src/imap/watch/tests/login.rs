@@ -11,7 +11,13 @@ use crate::secret::Secret;
 #[tokio::test]
 async fn a_refused_login_is_not_repeated_soon_and_does_not_leak() {
     let fake = Fake::start().await;
-    fake.fault("LOGIN", Fault::Raw("TAG NO [AUTHENTICATIONFAILED] LOGIN \"me\" \"s3cret \\\"pass\" s3cret \"pass\r\n".to_owned()), 9);
+    fake.fault(
+        "LOGIN",
+        Fault::Raw(
+            "TAG NO [AUTHENTICATIONFAILED] LOGIN \"me\" \"s3cret \\\"pass\" s3cret \"pass\r\n".to_owned(),
+        ),
+        9,
+    );
     let folders = vec!["INBOX".to_owned(), "\\Junk".to_owned(), "Other".to_owned()];
     let mut scene = Scene::of(&fake).mailbox(|mailbox| mailbox.folders = folders).start();
     for _ in 0..3 {
@@ -48,8 +54,9 @@ async fn names_and_passwords_are_quoted() {
 #[tokio::test]
 async fn a_password_with_a_line_break_is_never_sent() {
     let fake = Fake::start().await;
-    let mut scene =
-        Scene::of(&fake).mailbox(|mailbox| mailbox.account.pass = Secret::new("a\r\nA1 DELETE INBOX")).start();
+    let mut scene = Scene::of(&fake)
+        .mailbox(|mailbox| mailbox.account.pass = Secret::new("a\r\nA1 DELETE INBOX"))
+        .start();
     let lost = scene.lost().await;
     assert_eq!(lost.reason, Reason::Auth);
     assert!(!lost.detail.contains("DELETE"), "{}", lost.detail);
