@@ -3,6 +3,7 @@
 //! The only module that knows everything. [`serve`] is the life of the service: listener, database, then one
 //! [`term`] of office after the other for as long as the lease is ours.
 
+mod check_config;
 mod database;
 mod demo;
 mod logging;
@@ -22,16 +23,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::cli;
 use crate::clock;
 use crate::config::{Config, Problems, Purpose};
 use crate::metrics::listener;
 use crate::metrics::{Build, ListenerState, Metrics, Readiness};
 
+pub use check_config::check_config;
 pub use demo::demo;
 pub use logging::init as init_logging;
 
 /// Version and revision of this program.
-pub const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), revision: env!("MAILDT_REVISION") };
+pub const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), revision: cli::REVISION };
 
 /// Where the configuration comes from, so that it can be read again.
 #[derive(Clone, Debug)]
@@ -50,7 +53,7 @@ impl Origin {
     pub fn load(&self) -> Result<Config, Problems> {
         match &self.environment {
             Some(environment) => Config::load(self.file.as_deref(), environment.clone(), self.purpose),
-            None => Config::load(self.file.as_deref(), std::env::vars(), self.purpose),
+            None => Config::load(self.file.as_deref(), cli::environment(), self.purpose),
         }
     }
 }
@@ -85,7 +88,9 @@ pub async fn run(origin: Origin, config: Config, stop: CancellationToken) -> any
     let (readiness, ready) = watch::channel(Readiness::default());
     let address = config.metrics_listen;
     let socket = TcpListener::bind(address).await.with_context(|| {
-        format!("METRICS_LISTEN: cannot listen on {address}; another program may have this port, choose another")
+        format!(
+            "METRICS_LISTEN: cannot listen on {address}; another program may have this port, choose another"
+        )
     })?;
     info!(version = BUILD.version, revision = BUILD.revision, "MailDT starts");
     info!(address = %socket.local_addr()?, "metrics listener ready");
@@ -105,7 +110,9 @@ pub async fn run(origin: Origin, config: Config, stop: CancellationToken) -> any
     });
     let database = CancellationToken::new();
     let work = async {
-        let Some(store) = database::open(&service, &config, &tracker, &database).await? else { return Ok(()) };
+        let Some(store) = database::open(&service, &config, &tracker, &database).await? else {
+            return Ok(());
+        };
         reload::on_signal(&service, origin, store.clone(), &tracker)?;
         office::hold(&service, store).await
     };

@@ -15,10 +15,12 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::config::{Config, Mailbox, Sender};
 use crate::domain::id::{ProbeId, RecipientId};
-use crate::domain::message::{HEADER, Letter, compose};
+use crate::domain::message::{Letter, compose, form_of};
 use crate::domain::proof::{Proof, Rounds};
+use crate::domain::return_mode::ReturnMode;
 use crate::domain::submission::{Attempt, Outcome};
-use crate::imap::{Event, Found, MessageRef, Outlook, Watch};
+use crate::imap::watch::Setting;
+use crate::imap::{Event, Found, Outlook, Watch};
 use crate::smtp::{Envelope, Pool};
 
 /// What to check.
@@ -27,6 +29,8 @@ pub struct Order {
     pub address: String,
     pub sender: String,
     pub mailbox: String,
+    /// What counts as its return.
+    pub return_mode: ReturnMode,
     /// Later than this is late.
     pub threshold: Duration,
     /// Not seen by then, and looked for in vain, is missing. At least the threshold.
@@ -73,7 +77,8 @@ impl fmt::Display for Report {
             Status::Critical => "CRITICAL",
             Status::Unknown => "UNKNOWN",
         };
-        let text: String = self.text.chars().map(|c| if c == '|' || c.is_control() { ' ' } else { c }).collect();
+        let text: String =
+            self.text.chars().map(|c| if c == '|' || c.is_control() { ' ' } else { c }).collect();
         write!(f, "MAILDT {word} - {text} |")?;
         if let Some(latency) = self.latency {
             write!(f, " latency={:.3}s;{};;0", latency.as_secs_f64(), self.threshold.as_secs())?;
@@ -94,7 +99,8 @@ pub async fn check(config: &Config, order: &Order, progress: impl Fn(&str)) -> R
         submission: None,
         threshold: order.threshold,
     };
-    let (Some(sender), Some(mailbox)) = (config.senders.get(&order.sender), config.mailboxes.get(&order.mailbox))
+    let (Some(sender), Some(mailbox)) =
+        (config.senders.get(&order.sender), config.mailboxes.get(&order.mailbox))
     else {
         let text = format!(
             "there is no sender {:?} or no mailbox {:?}; set SMTP_HOST and IMAP_HOST, or name configured ones",
@@ -147,7 +153,7 @@ async fn round_trip(
     match look.wait(accepted + order.patience, config.limits.round_gap, progress).await {
         Ended::Seen(found) => {
             let latency = found.seen_at.saturating_duration_since(accepted);
-            let place = format!("{} in {}", order.address, found.folder);
+            let place = format!("{} in {}", order.address, found.place.name);
             let (status, verb) =
                 if latency <= threshold { (Status::Ok, "delivered") } else { (Status::Warning, "late") };
             let text = format!("mail to {place} {verb} after {:.3} s", latency.as_secs_f64());
@@ -195,10 +201,10 @@ struct Look {
     token: String,
     id: ProbeId,
     mailbox: Arc<str>,
+    return_mode: ReturnMode,
     watch: Watch,
     outlook: Arc<Outlook>,
     rounds: Rounds,
-    asked: u64,
     events: mpsc::Receiver<Event>,
     cancel: CancellationToken,
     tracker: TaskTracker,
@@ -215,25 +221,26 @@ impl Look {
         let outlook = Arc::new(Outlook::default());
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
         let (sight, events) = mpsc::channel(256);
-        let watch = Watch::spawn(
-            Arc::clone(mailbox),
-            Arc::clone(&config.tls),
-            Arc::new(config.limits.clone()),
-            config.check_interval,
-            Arc::clone(&outlook),
-            HashMap::new(),
-            sight,
-            cancel.clone(),
-            &tracker,
-        );
+        let setting = Setting {
+            mailbox: Arc::clone(mailbox),
+            tls: Arc::clone(&config.tls),
+            limits: Arc::new(config.limits.clone()),
+            check_interval: config.check_interval,
+            outlook: Arc::clone(&outlook),
+            events: sight,
+            cancel: cancel.clone(),
+        };
+        let watch = Watch::spawn(setting, &HashMap::new(), &tracker);
+        let mut rounds = Rounds::default();
+        rounds.watch(Watch::folders(mailbox));
         Self {
             token: format!("c1.{id}.{nonce}"),
             id,
             mailbox: Arc::from(order.mailbox.as_str()),
+            return_mode: order.return_mode,
             watch,
             outlook,
-            rounds: Rounds::default(),
-            asked: 0,
+            rounds,
             events,
             cancel,
             tracker,
@@ -242,8 +249,8 @@ impl Look {
 
     fn ask(&mut self) {
         if !self.rounds.is_pending() {
-            self.asked = self.outlook.ask_round();
-            self.rounds.asked(self.asked, Instant::now());
+            let number = self.outlook.ask_round();
+            self.rounds.asked(number, Instant::now());
         }
     }
 
@@ -252,8 +259,9 @@ impl Look {
         self.ask();
         while let Some(event) = self.events.recv().await {
             match event {
-                Event::Folders { folders, .. } => self.rounds.watch(folders),
-                Event::Synced(synced) if self.rounds.answered(&synced.folder, synced.round).is_some() => {
+                Event::Synced(synced)
+                    if self.rounds.answered(&synced.place.folder, synced.round).is_some() =>
+                {
                     return Ok(());
                 }
                 Event::Lost(lost) => return Err(lost.detail),
@@ -286,23 +294,18 @@ impl Look {
             };
             match event {
                 Some(Event::Found(found)) if self.is_ours(&found) => {
-                    self.watch.release(MessageRef {
-                        folder: found.folder.clone(),
-                        uidvalidity: found.uidvalidity,
-                        uid: found.uid,
-                    });
-                    return Ended::Seen(Box::new(found));
+                    self.watch.release(&found.message);
+                    return Ended::Seen(found);
                 }
                 Some(Event::Synced(synced)) => {
                     blind = None;
-                    if let Some(round) = self.rounds.answered(&synced.folder, synced.round) {
+                    if let Some(round) = self.rounds.answered(&synced.place.folder, synced.round) {
                         proof = proof.after(round, until, gap);
                         if proof == Proof::Complete {
                             return Ended::Absent;
                         }
                     }
                 }
-                Some(Event::Folders { folders, .. }) => self.rounds.watch(folders),
                 Some(Event::Lost(lost)) => blind = Some(lost.detail),
                 Some(_) => {}
                 None => return Ended::Blind("the watch ended".to_owned()),
@@ -310,12 +313,10 @@ impl Look {
         }
     }
 
-    /// Our header field with our token, unwrapped and in any case.
+    /// A message with our token, in the form that the return mode asks for.
     fn is_ours(&self, found: &Found) -> bool {
-        let header: String =
-            String::from_utf8_lossy(&found.header).replace("\r\n", "").to_ascii_lowercase();
-        let field = format!("{}:", HEADER.to_ascii_lowercase());
-        found.mailbox == self.mailbox && header.contains(&field) && header.contains(&self.token)
+        found.place.mailbox == self.mailbox
+            && form_of(&found.header, &self.token).is_some_and(|form| self.return_mode.accepts(form))
     }
 
     /// Gives the clean-up a moment and closes the connections.

@@ -3,6 +3,7 @@
 //! Time comes in as arguments and decisions go out as values, so that every rule can be driven through
 //! arbitrary histories by property tests.
 
+pub mod address;
 pub mod id;
 pub mod message;
 pub mod plan;
@@ -11,8 +12,8 @@ pub mod proof;
 pub mod recipient;
 pub mod report;
 pub mod retry;
+pub mod return_mode;
 pub mod submission;
 pub mod throttle;
 pub mod token;
-
 pub mod verdict;

@@ -24,6 +24,7 @@ use crate::domain::probe::{Effect, Event, Kind, Probe, State};
 use crate::domain::recipient::Recipient;
 use crate::domain::retry::{self, Rhythm, Tried};
 use crate::domain::submission::Attempt;
+use crate::imap::watch::Place;
 use crate::imap::{self, Found};
 use crate::metrics::{Metrics, Readiness};
 use crate::store::{Fence, FolderMark, Keys, Saved, Store};
@@ -74,6 +75,8 @@ pub struct Pace {
 pub struct Watched {
     pub name: Arc<str>,
     pub watch: imap::Watch,
+    /// The folders that take part in each round.
+    pub folders: Vec<String>,
     pub outlook: Arc<imap::Outlook>,
 }
 
@@ -124,11 +127,13 @@ impl Engine {
         let desks = parts
             .watched
             .into_iter()
-            .map(|Watched { name, watch, outlook }| {
+            .map(|Watched { name, watch, folders, outlook }| {
+                let mut rounds = crate::domain::proof::Rounds::default();
+                rounds.watch(folders);
                 let desk = Desk {
                     watch,
                     outlook,
-                    rounds: crate::domain::proof::Rounds::default(),
+                    rounds,
                     clock: clock::MailboxClock::default(),
                     folders: std::collections::BTreeMap::new(),
                 };
@@ -172,7 +177,10 @@ impl Engine {
             self.table.insert(probe, deadline, now);
         }
         if !left_over.is_empty() {
-            info!(probes = left_over.len(), "submissions cut off by the last stop are unconfirmed from now on");
+            info!(
+                probes = left_over.len(),
+                "submissions cut off by the last stop are unconfirmed from now on"
+            );
         }
         let at = self.clock.at(now);
         for id in left_over {
@@ -309,13 +317,7 @@ impl Engine {
 
     /// Applies an event in memory and queues the save. `release` is the message that may go after the commit, `holds` the
     /// folder that waits for it.
-    fn apply(
-        &mut self,
-        id: ProbeId,
-        event: Event,
-        release: Option<Release>,
-        holds: Option<(Arc<str>, String)>,
-    ) {
+    fn apply(&mut self, id: ProbeId, event: Event, release: Option<Release>, holds: Option<Arc<Place>>) {
         let now = Instant::now();
         let Some(tracked) = self.table.get_mut(id) else { return };
         let before = tracked.probe.clone();
@@ -429,19 +431,20 @@ impl Engine {
     fn release(&self, release: Option<Release>) {
         let Some(Release { mailbox, message }) = release else { return };
         if let Some(desk) = self.desks.get(&mailbox) {
-            desk.watch.release(message);
+            desk.watch.release(&message);
         }
     }
 
-    fn hold(&mut self, mailbox: &Arc<str>, folder: &str) {
-        if let Some(desk) = self.desks.get_mut(mailbox) {
-            desk.folders.entry(folder.to_owned()).or_default().hold();
+    fn hold(&mut self, place: &Place) {
+        if let Some(desk) = self.desks.get_mut(&place.mailbox) {
+            desk.folders.entry(place.folder.clone()).or_default().hold();
         }
     }
 
-    fn let_go(&mut self, holds: Option<&(Arc<str>, String)>) {
-        let Some((mailbox, folder)) = holds else { return };
-        if let Some(folder) = self.desks.get_mut(mailbox).and_then(|desk| desk.folders.get_mut(folder)) {
+    fn let_go(&mut self, holds: Option<&Arc<Place>>) {
+        let Some(place) = holds else { return };
+        let desk = self.desks.get_mut(&place.mailbox);
+        if let Some(folder) = desk.and_then(|desk| desk.folders.get_mut(&place.folder)) {
             folder.let_go();
         }
     }
@@ -453,12 +456,12 @@ impl Engine {
         let mut marks = Vec::new();
         for (mailbox, desk) in &mut self.desks {
             for (name, folder) in &mut desk.folders {
-                if let Some((uidvalidity, next_uid)) = folder.take_mark() {
+                if let Some(resume) = folder.take_mark() {
                     marks.push(FolderMark {
                         mailbox: mailbox.to_string(),
-                        folder: name.clone(),
-                        uidvalidity,
-                        next_uid,
+                        folder: name.to_string(),
+                        uidvalidity: resume.uidvalidity,
+                        next_uid: resume.next_uid,
                     });
                 }
             }
@@ -489,7 +492,10 @@ impl Engine {
     fn correct_clock(&mut self, sample: Option<(Instant, jiff::Timestamp)>) {
         let Some(sample) = sample else { return };
         if let Some(jump) = self.clock.correct(sample, Duration::from_secs(2)) {
-            warn!(seconds = jump.as_secs(), "the database's clock was set; deadlines of probes under way stay where they were");
+            warn!(
+                seconds = jump.as_secs(),
+                "the database's clock was set; deadlines of probes under way stay where they were"
+            );
             for desk in self.desks.values_mut() {
                 desk.clock.shift(jump);
             }

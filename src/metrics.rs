@@ -137,6 +137,11 @@ impl Metrics {
         self.recipients.write().unwrap_or_else(PoisonError::into_inner).forget(id);
     }
 
+    /// This instance does not work any more: no recipient has series here.
+    pub fn clear_recipients(&self) {
+        *self.recipients.write().unwrap_or_else(PoisonError::into_inner) = Recipients::default();
+    }
+
     /// The submission account `name`, made when first asked for.
     pub fn sender(&self, name: &str) -> Arc<SenderMetrics> {
         self.senders.get(name)

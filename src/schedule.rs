@@ -194,14 +194,20 @@ impl Scheduler {
             Letter { from: &outgoing.from, to: &address, date: clock::now() },
         );
         let outlook = self.outlooks.get(&probe.mailbox).cloned();
-        let (engine, wake, metrics) = (self.engine.clone(), Arc::clone(&self.wake), Arc::clone(&self.metrics));
+        if let Some(outlook) = outlook.as_ref().filter(|outlook| outlook.look_back().is_none()) {
+            outlook.set_look_back(Some(probe.first_attempt_at));
+        }
+        let (engine, wake, metrics) =
+            (self.engine.clone(), Arc::clone(&self.wake), Arc::clone(&self.metrics));
         let (outgoing, abort) = (outgoing.clone(), abort.clone());
         let sender = probe.sender.clone();
         let _ = engine.send(Message::Claimed(Box::new(probe)));
         sends.spawn(async move {
+            // No more is claimed than there are free slots.
+            let Some(slot) = outgoing.pool.acquire().await else { return };
             let envelope = Envelope { from: &outgoing.from, to: &address };
             let attempt = tokio::select! {
-                attempt = outgoing.pool.submit(envelope, &message) => attempt,
+                attempt = slot.submit(envelope, &message) => attempt,
                 () = abort.cancelled() => {
                     let _ = engine.send(Message::BrokenOff { id, ended: Instant::now() });
                     return;

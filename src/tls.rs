@@ -1,5 +1,7 @@
 //! One TLS client configuration for SMTP, IMAP, HTTP and PostgreSQL.
 
+mod certificate;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
+
+pub use certificate::{expired_at, explain, not_after};
 
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]

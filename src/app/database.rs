@@ -46,7 +46,9 @@ pub(super) async fn open(
     let (connect, tls) = match &config.database {
         Database::Url(url) => by_url(url, config),
         Database::Private => {
-            let Some(connect) = start_private(service, config, tracker, stop_private).await? else { return Ok(None) };
+            let Some(connect) = start_private(service, config, tracker, stop_private).await? else {
+                return Ok(None);
+            };
             (connect, None)
         }
     };
@@ -56,7 +58,7 @@ pub(super) async fn open(
     let pool = store.clone();
     service.metrics.database().watch_pool(move || {
         let status = pool.pool_status();
-        PoolConnections { in_use: status.in_use, idle: status.idle }
+        PoolConnections { active: status.in_use, idle: status.idle }
     });
     let mut pause = config.limits.database_retry_min;
     loop {
@@ -77,6 +79,17 @@ pub(super) async fn open(
             }
         }
     }
+}
+
+/// A handle to the database of `DATABASE_URL` that counts nothing, for a look at it.
+pub(super) fn store(url: &DatabaseUrl, config: &Config) -> Result<Store, Error> {
+    struct Nobody;
+    impl Observer for Nobody {
+        fn acquired(&self, _: Duration) {}
+        fn failed(&self, _: &'static str) {}
+    }
+    let (connect, tls) = by_url(url, config);
+    Store::new(connect, tls, 1, config.limits.database, Arc::new(Nobody))
 }
 
 /// How to reach the database of `DATABASE_URL`. On this machine TLS is used only where it is asked for: a server's

@@ -22,7 +22,9 @@ pub async fn demo(directory: &Path, environment: &[(String, String)]) -> anyhow:
     let stop = CancellationToken::new();
     signals::stop_on_signal(&stop)?;
     let password = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 15]>()).to_ascii_lowercase();
-    let server = MailServer::start(cast::options(&password)).await.context("the built-in mail server does not start")?;
+    let server = MailServer::start(cast::options(&password))
+        .await
+        .context("the built-in mail server does not start")?;
     cast::direct(server.faults());
     let file = write_files(directory, &server)?;
     let settings = settings(directory, &server, &password, environment);

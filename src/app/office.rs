@@ -59,7 +59,12 @@ pub(super) async fn provision(service: &Service, store: &Store) {
         match store.provision(&recipients, spread_s).await {
             Ok(done) => {
                 if done != crate::store::Provisioning::default() {
-                    info!(added = done.added, changed = done.changed, paused = done.paused, "recipients of the file");
+                    info!(
+                        added = done.added,
+                        changed = done.changed,
+                        paused = done.paused,
+                        "recipients of the file"
+                    );
                 }
                 return;
             }
@@ -87,7 +92,9 @@ async fn serve_term(service: &Arc<Service>, store: &Store, holder: Uuid, fence: 
     service.readiness.send_modify(|state| state.role = Role::Active);
     let result = loop {
         match term::run(service, store, fence, &deposed).await {
-            Ok(End::Stopped) if !service.stop.is_cancelled() => info!("working on with the new configuration"),
+            Ok(End::Stopped) if !service.stop.is_cancelled() => {
+                info!("working on with the new configuration")
+            }
             other => break other,
         }
     };
@@ -130,5 +137,7 @@ async fn renew(service: Arc<Service>, store: Store, holder: Uuid, fence: Fence, 
 }
 
 fn database_is(service: &Service, state: DatabaseState) {
-    service.readiness.send_if_modified(|readiness| std::mem::replace(&mut readiness.database, state) != state);
+    service
+        .readiness
+        .send_if_modified(|readiness| std::mem::replace(&mut readiness.database, state) != state);
 }

@@ -28,7 +28,7 @@ pub(super) fn on_signal(
                 _ = hangups.recv() => {}
             }
             let done = reload(&service, &origin, &store).await;
-            service.metrics.set_config_last_reload_successful(done.is_ok());
+            service.metrics.set_reload_successful(done.is_ok());
             match done {
                 Ok(()) => info!("configuration read again"),
                 Err(reason) => error!("the configuration was not read again, nothing changed: {reason}"),
@@ -59,7 +59,9 @@ async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<(),
     }
     let old = Arc::clone(&service.config.borrow());
     if needs_restart(&old, &new) {
-        warn!("DATABASE_URL, DATA_DIR, LISTEN, METRICS_LISTEN, LOG_LEVEL and LOG_FORMAT take effect at the next start");
+        warn!(
+            "DATABASE_URL, DATA_DIR, LISTEN, METRICS_LISTEN, LOG_LEVEL and LOG_FORMAT take effect at the next start"
+        );
     }
     service.config.send_replace(Arc::new(new));
     office::provision(service, store).await;

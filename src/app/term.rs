@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::domain::token::SigningKey;
 use crate::engine::clock::DatabaseClock;
 use crate::engine::{End, Engine, Pace, Parts, Standings, Watched};
+use crate::imap::watch::Setting;
 use crate::imap::{Outlook, Resume, Watch};
 use crate::schedule::{Outgoing, Scheduler};
 use crate::smtp::Pool;
@@ -63,22 +64,22 @@ pub(super) async fn run(
             let outlook = Arc::new(Outlook::default());
             outlook.set_look_back(oldest);
             let resume = resume(&beginning.marks, name);
-            let watch = Watch::spawn(
-                Arc::clone(mailbox),
-                Arc::clone(&config.tls),
-                Arc::clone(&limits),
-                config.check_interval,
-                Arc::clone(&outlook),
-                resume,
-                sight.clone(),
-                watching.clone(),
-                &watchers,
-            );
-            Watched { name: Arc::from(name.as_str()), watch, outlook }
+            let setting = Setting {
+                mailbox: Arc::clone(mailbox),
+                tls: Arc::clone(&config.tls),
+                limits: Arc::clone(&limits),
+                check_interval: config.check_interval,
+                outlook: Arc::clone(&outlook),
+                events: sight.clone(),
+                cancel: watching.clone(),
+            };
+            let watch = Watch::spawn(setting, &resume, &watchers);
+            Watched { name: Arc::from(name.as_str()), watch, folders: Watch::folders(mailbox), outlook }
         })
         .collect();
     drop(sight);
-    let outlooks = watched.iter().map(|watched| (watched.name.clone(), Arc::clone(&watched.outlook))).collect();
+    let outlooks =
+        watched.iter().map(|watched| (watched.name.clone(), Arc::clone(&watched.outlook))).collect();
     let mut standings = Standings::new(Arc::clone(&service.metrics));
     standings.set_recipients(&beginning.recipients);
     standings.restore(&beginning.memories);
@@ -114,7 +115,8 @@ pub(super) async fn run(
         engine: tell,
         wake: Arc::new(Notify::new()),
     };
-    let (claiming, abort, judging) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let (claiming, abort, judging) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let mut engine = tokio::spawn(engine.run(judging.clone()));
     let mut scheduler = tokio::spawn(scheduler.run(claiming.clone(), abort.clone()));
     let current_key = beginning.keys.current_id;
@@ -208,9 +210,7 @@ fn resume(marks: &[FolderMark], mailbox: &str) -> HashMap<String, Resume> {
     marks
         .iter()
         .filter(|mark| mark.mailbox == mailbox)
-        .map(|mark| {
-            (mark.folder.clone(), Resume { uidvalidity: mark.uidvalidity, next_uid: mark.next_uid })
-        })
+        .map(|mark| (mark.folder.clone(), Resume { uidvalidity: mark.uidvalidity, next_uid: mark.next_uid }))
         .collect()
 }
 
@@ -228,10 +228,7 @@ fn pace(config: &Config) -> Pace {
 }
 
 /// Resolves when the accounts or the rhythm changed; recipients are followed without a new term.
-async fn accounts_changed(
-    changes: &mut tokio::sync::watch::Receiver<Arc<Config>>,
-    config: &Arc<Config>,
-) {
+async fn accounts_changed(changes: &mut tokio::sync::watch::Receiver<Arc<Config>>, config: &Arc<Config>) {
     loop {
         if changes.changed().await.is_err() {
             return std::future::pending().await;
@@ -249,7 +246,9 @@ async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
     loop {
         tokio::time::sleep(pause).await;
         pause = match store.forget_probes(fence, age, BATCH).await {
-            Ok(removed) if i64::try_from(removed).is_ok_and(|removed| removed == BATCH) => Duration::from_millis(250),
+            Ok(removed) if i64::try_from(removed).is_ok_and(|removed| removed == BATCH) => {
+                Duration::from_millis(250)
+            }
             Ok(_) => {
                 if let Err(reason) = store.forget_leftovers(fence, current_key).await {
                     debug!(%reason, "leftovers stay for now");

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use super::parse;
+use super::problem::{Fault, Findings};
+use super::table::{Table, bounded};
+
 /// Time limits and pauses. The defaults are the promises; change them for tests or for very slow servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -41,6 +45,9 @@ pub struct Limits {
     pub lease_renew: Duration,
     /// How long a graceful stop may take.
     pub drain: Duration,
+    /// The shortest interval and the shortest alert threshold that a recipient may have.
+    pub interval_min: Duration,
+    pub threshold_min: Duration,
 }
 
 impl Default for Limits {
@@ -67,6 +74,149 @@ impl Default for Limits {
             lease: s(15),
             lease_renew: s(2),
             drain: s(10),
+            interval_min: s(30),
+            threshold_min: s(10),
         }
     }
+}
+
+/// Longer than any limit makes sense.
+const LONGEST: Duration = Duration::from_hours(7 * 24);
+/// RFC 2177 asks to end an IDLE before 29 minutes are over.
+const LONGEST_IDLE: Duration = Duration::from_mins(28);
+
+impl Limits {
+    /// Reads `[limits]` over the defaults. What is wrong is noted and keeps its default.
+    pub(super) fn read(table: &Table, findings: &mut Findings) -> Self {
+        let mut limits = Self::default();
+        let known: Vec<&str> = limits.by_name().iter().map(|(name, _)| *name).collect();
+        table.refuse_unknown(&known, findings);
+        let shortest = Duration::from_millis(1);
+        for (name, limit) in limits.by_name_mut() {
+            match limit {
+                LimitMut::One(limit) => {
+                    if let Some(value) = table.scalar(name, findings, bounded(shortest, LONGEST)) {
+                        *limit = value;
+                    }
+                }
+                LimitMut::Many(limit) => {
+                    if let Some(value) = table.list(name, findings, bounded(shortest, LONGEST)) {
+                        *limit = value;
+                    }
+                }
+            }
+        }
+        limits.check(table, findings);
+        limits
+    }
+
+    fn check(&self, table: &Table, findings: &mut Findings) {
+        let ordered = [
+            ("reconnect_min", self.reconnect_min, "reconnect_max", self.reconnect_max),
+            ("login_refused_min", self.login_refused_min, "login_refused_max", self.login_refused_max),
+            ("database_retry_min", self.database_retry_min, "database_retry_max", self.database_retry_max),
+        ];
+        for (small_name, small, large_name, large) in ordered {
+            if small > large {
+                let (small, large) = (parse::show_duration(small), parse::show_duration(large));
+                let reason = format!("{small_name} with {small} is longer than {large_name} with {large}");
+                let remedy = format!("raise {large_name} or lower {small_name}");
+                let place = table.place(if table.has(small_name) { small_name } else { large_name });
+                findings.refuse(place, Fault::new(reason, remedy));
+            }
+        }
+        if self.lease_renew * 2 > self.lease {
+            let (renew, lease) = (parse::show_duration(self.lease_renew), parse::show_duration(self.lease));
+            let reason = format!("lease_renew with {renew} is more than half of lease with {lease}");
+            let place = table.place(if table.has("lease_renew") { "lease_renew" } else { "lease" });
+            findings.refuse(
+                place,
+                Fault::new(reason, "a lease must outlive a missed renewal: lower lease_renew"),
+            );
+        }
+        if self.idle > LONGEST_IDLE {
+            let reason = format!("{} is longer than 28m", parse::show_duration(self.idle));
+            findings.refuse(
+                table.place("idle"),
+                Fault::new(reason, "servers end an IDLE after 30 minutes; lower it"),
+            );
+        }
+        if self.deferred_retry.is_empty() {
+            findings.refuse(table.place("deferred_retry"), Fault::new("is empty", "give at least one pause"));
+        }
+    }
+
+    /// Each limit with its key, as one would write it in the file.
+    pub(super) fn by_name(&self) -> Vec<(&'static str, String)> {
+        let mut copy = self.clone();
+        copy.by_name_mut()
+            .into_iter()
+            .map(|(name, limit)| {
+                let text = match limit {
+                    LimitMut::One(limit) => parse::show_duration(*limit),
+                    LimitMut::Many(limits) => {
+                        limits.iter().map(|limit| parse::show_duration(*limit)).collect::<Vec<_>>().join(",")
+                    }
+                };
+                (name, text)
+            })
+            .collect()
+    }
+
+    fn by_name_mut(&mut self) -> Vec<(&'static str, LimitMut<'_>)> {
+        // Taken apart as a whole, so that no new limit can be forgotten here.
+        let Self {
+            connect,
+            command,
+            final_reply,
+            send,
+            sender_retry,
+            deferred_retry,
+            round_gap,
+            blind_after,
+            reconnect_min,
+            reconnect_max,
+            login_refused_min,
+            login_refused_max,
+            idle,
+            verdict,
+            database,
+            database_retry_min,
+            database_retry_max,
+            lease,
+            lease_renew,
+            drain,
+            interval_min,
+            threshold_min,
+        } = self;
+        vec![
+            ("connect", LimitMut::One(connect)),
+            ("command", LimitMut::One(command)),
+            ("final_reply", LimitMut::One(final_reply)),
+            ("send", LimitMut::One(send)),
+            ("sender_retry", LimitMut::Many(sender_retry)),
+            ("deferred_retry", LimitMut::Many(deferred_retry)),
+            ("round_gap", LimitMut::One(round_gap)),
+            ("blind_after", LimitMut::One(blind_after)),
+            ("reconnect_min", LimitMut::One(reconnect_min)),
+            ("reconnect_max", LimitMut::One(reconnect_max)),
+            ("login_refused_min", LimitMut::One(login_refused_min)),
+            ("login_refused_max", LimitMut::One(login_refused_max)),
+            ("idle", LimitMut::One(idle)),
+            ("verdict", LimitMut::One(verdict)),
+            ("database", LimitMut::One(database)),
+            ("database_retry_min", LimitMut::One(database_retry_min)),
+            ("database_retry_max", LimitMut::One(database_retry_max)),
+            ("lease", LimitMut::One(lease)),
+            ("lease_renew", LimitMut::One(lease_renew)),
+            ("drain", LimitMut::One(drain)),
+            ("interval_min", LimitMut::One(interval_min)),
+            ("threshold_min", LimitMut::One(threshold_min)),
+        ]
+    }
+}
+
+enum LimitMut<'a> {
+    One(&'a mut Duration),
+    Many(&'a mut Vec<Duration>),
 }

@@ -4,45 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::id::RecipientId;
-use super::message::Form;
-
-/// What proves that mail to a recipient arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReturnMode {
-    /// The probe itself arrives: aliases, redirects, catch-all, rewritten reverse-paths.
-    Direct,
-    /// The probe itself, or a new message that carries its token: forwards made by mail clients.
-    Forward,
-    /// An answer that carries the token: an echo service.
-    Echo,
-}
-
-impl ReturnMode {
-    pub const ALL: [Self; 3] = [Self::Direct, Self::Forward, Self::Echo];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Forward => "forward",
-            Self::Echo => "echo",
-        }
-    }
-
-    /// Whether a message of this form is the evidence that the mode asks for. A report never is.
-    #[must_use]
-    pub fn accepts(self, form: Form) -> bool {
-        match self {
-            Self::Direct => form == Form::Direct,
-            Self::Forward => matches!(form, Form::Direct | Form::Copy),
-            Self::Echo => matches!(form, Form::Copy | Form::AutoReply),
-        }
-    }
-}
+pub use super::return_mode::ReturnMode;
 
 /// A recipient as the database has it.
 #[expect(clippy::struct_excessive_bools, reason = "independent switches of the user")]

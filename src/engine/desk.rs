@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::domain::proof::Rounds;
-use crate::imap::{Outlook, Synced, Watch};
+use crate::imap::{Outlook, Resume, Synced, Watch};
 
 use super::clock::MailboxClock;
 
@@ -15,7 +15,8 @@ pub(super) struct Desk {
     pub(super) outlook: Arc<Outlook>,
     pub(super) rounds: Rounds,
     pub(super) clock: MailboxClock,
-    pub(super) folders: BTreeMap<String, Folder>,
+    /// By folder as configured.
+    pub(super) folders: BTreeMap<Arc<str>, Folder>,
 }
 
 /// One watched folder.
@@ -25,9 +26,9 @@ pub(super) struct Folder {
     pub(super) lost: Option<(Instant, String)>,
     /// Sightings that are not committed yet.
     holding: usize,
-    latest: Option<(u32, u32)>,
-    safe: Option<(u32, u32)>,
-    kept: Option<(u32, u32)>,
+    latest: Option<Resume>,
+    safe: Option<Resume>,
+    kept: Option<Resume>,
 }
 
 impl Folder {
@@ -44,14 +45,14 @@ impl Folder {
 
     pub(super) fn synced(&mut self, synced: &Synced) {
         self.lost = None;
-        self.latest = Some((synced.uidvalidity, synced.next_uid));
+        self.latest = synced.resume;
         if self.holding == 0 {
             self.safe = self.latest;
         }
     }
 
-    /// The mark to keep, once: uidvalidity and the first UID not examined and committed.
-    pub(super) fn take_mark(&mut self) -> Option<(u32, u32)> {
+    /// The mark to keep, once: the first UID not examined and committed.
+    pub(super) fn take_mark(&mut self) -> Option<Resume> {
         if self.safe == self.kept {
             return None;
         }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::domain::probe::{Effect, Probe};
 use crate::imap::MessageRef;
+use crate::imap::watch::Place;
 use crate::store::{self, Fence, Saved, Store};
 
 /// A message that may be cleaned up.
@@ -27,7 +28,7 @@ pub(super) struct Entry {
     /// Cleaned up after the commit.
     pub(super) release: Option<Release>,
     /// The folder that waits for this save before its mark moves on.
-    pub(super) holds: Option<(Arc<str>, String)>,
+    pub(super) holds: Option<Arc<Place>>,
 }
 
 /// What came of writing a batch.
@@ -121,7 +122,10 @@ impl Journal {
             Err(store::Error::Fenced) => Written::Fenced,
             Err(error) => {
                 let alone = batch.len() == 1;
-                if !error.is_outage() && alone && let Some(entry) = batch.pop() {
+                if !error.is_outage()
+                    && alone
+                    && let Some(entry) = batch.pop()
+                {
                     self.single = false;
                     return Written::Refused(Box::new(entry), error);
                 }

@@ -10,7 +10,7 @@ use crate::domain::id::ProbeId;
 use crate::domain::message::{Form, Recognised, recognise};
 use crate::domain::probe::{Event, Probe, Sighting, between};
 use crate::domain::report;
-use crate::imap::{self, Found, MessageRef};
+use crate::imap::{self, Found, Reason};
 use crate::metrics::readiness::WatcherState;
 use crate::metrics::{ConnectionFailure, Protocol};
 
@@ -21,45 +21,51 @@ impl Engine {
     /// Takes in what a watcher says.
     pub(super) fn watched(&mut self, event: imap::Event) {
         match event {
-            imap::Event::Folders { mailbox, folders } => {
-                if let Some(desk) = self.desks.get_mut(&mailbox) {
-                    desk.rounds.watch(folders.iter().cloned());
-                    desk.folders.retain(|name, _| folders.contains(name));
+            imap::Event::Connected(connected) => {
+                if let Some(not_after) = connected.certificate_not_after {
+                    let account = &connected.place.mailbox;
+                    self.metrics.certificate_not_after(account, Protocol::Imap, not_after);
+                }
+                if connected.is_absent {
+                    info!(mailbox = %connected.place.mailbox, folder = %connected.place.folder, "no folder has this attribute; nothing to watch there");
                 }
             }
-            imap::Event::Connected { mailbox, certificate_not_after, .. } => {
-                if let Some(not_after) = certificate_not_after {
-                    self.metrics.certificate_not_after(&mailbox, Protocol::Imap, not_after);
-                }
-            }
-            imap::Event::Found(found) => self.found(found),
-            imap::Event::Synced(synced) => {
-                self.show_watcher(&synced.mailbox, &synced.folder, true);
-                let metrics = self.metrics.mailbox(&synced.mailbox).folder(&synced.folder);
-                metrics.imap_up(true);
-                metrics.last_sync(self.clock.at(synced.finished));
-                let Some(desk) = self.desks.get_mut(&synced.mailbox) else { return };
-                let folder = desk.folders.entry(synced.folder.clone()).or_default();
-                if let Some((since, _)) = folder.lost.as_ref() {
-                    info!(mailbox = %synced.mailbox, folder = synced.folder, blind_s = since.elapsed().as_secs(), "the folder can be read again");
-                }
-                folder.synced(&synced);
-                if let Some(round) = desk.rounds.answered(&synced.folder, synced.round) {
-                    self.round_complete(&synced.mailbox, round);
-                }
-            }
-            imap::Event::Lost(lost) => {
-                self.show_watcher(&lost.mailbox, &lost.folder, false);
-                let metrics = self.metrics.mailbox(&lost.mailbox);
-                metrics.folder(&lost.folder).imap_up(false);
-                metrics.connection_failure(ConnectionFailure::from(lost.reason));
-                warn!(mailbox = %lost.mailbox, folder = lost.folder, reason = %lost.detail, retry_in_s = lost.retry_in.as_secs_f64(), "the folder cannot be observed; verdicts wait");
-                let Some(desk) = self.desks.get_mut(&lost.mailbox) else { return };
-                let folder = desk.folders.entry(lost.folder).or_default();
-                let since = folder.lost.take().map_or(lost.since, |(since, _)| since);
-                folder.lost = Some((since, lost.detail));
-            }
+            imap::Event::Found(found) => self.found(*found),
+            imap::Event::Synced(synced) => self.synced(&synced),
+            imap::Event::Lost(lost) => self.lost(lost),
         }
+    }
+
+    fn synced(&mut self, synced: &imap::Synced) {
+        let place = &synced.place;
+        // A configured attribute that no folder has is no folder to report about.
+        if synced.resume.is_some() {
+            self.show_watcher(&place.mailbox, &place.name, true);
+            let metrics = self.metrics.mailbox(&place.mailbox).folder(&place.name);
+            metrics.imap_up(true);
+            metrics.last_sync(self.clock.at(synced.finished));
+        }
+        let Some(desk) = self.desks.get_mut(&place.mailbox) else { return };
+        let folder = desk.folders.entry(place.folder.clone()).or_default();
+        if let Some((since, _)) = folder.lost.as_ref() {
+            info!(mailbox = %place.mailbox, folder = %place.name, blind_s = since.elapsed().as_secs(), "the folder can be read again");
+        }
+        folder.synced(synced);
+        if let Some(round) = desk.rounds.answered(&place.folder, synced.round) {
+            self.round_complete(&place.mailbox, round);
+        }
+    }
+
+    fn lost(&mut self, lost: imap::Lost) {
+        let place = &lost.place;
+        self.show_watcher(&place.mailbox, &place.name, false);
+        let metrics = self.metrics.mailbox(&place.mailbox);
+        metrics.folder(&place.name).imap_up(false);
+        metrics.connection_failure(connection_failure(lost.reason));
+        warn!(mailbox = %place.mailbox, folder = %place.name, reason = %lost.detail, retry_in_s = lost.retry_in.as_secs_f64(), "the folder cannot be observed; verdicts wait");
+        let Some(desk) = self.desks.get_mut(&place.mailbox) else { return };
+        let folder = desk.folders.entry(place.folder.clone()).or_default();
+        folder.lost = Some((lost.since, lost.detail));
     }
 
     fn show_watcher(&self, mailbox: &str, folder: &str, up: bool) {
@@ -81,11 +87,11 @@ impl Engine {
         let Some(recognised) = recognise(raw) else { return };
         let verified = recognised.tokens.iter().find_map(|token| self.keys.ring.verify(token));
         let Some(id) = verified else {
-            self.metrics.mailbox(&found.mailbox).foreign_token();
-            debug!(mailbox = %found.mailbox, "a token that is not ours");
+            self.metrics.mailbox(&found.place.mailbox).foreign_token();
+            debug!(mailbox = %found.place.mailbox, "a token that is not ours");
             return;
         };
-        self.hold(&found.mailbox, &found.folder);
+        self.hold(&found.place);
         if self.table.get(id).is_some() {
             self.sighted(id, &found, recognised);
         } else {
@@ -150,12 +156,12 @@ impl Engine {
         if recognised.form == Form::Direct {
             self.release(Some(release(found)));
         }
-        self.let_go(Some(&(found.mailbox.clone(), found.folder.clone())));
+        self.let_go(Some(&found.place));
     }
 
     /// A message that carries the verified token of a probe in memory.
     fn sighted(&mut self, id: ProbeId, found: &Found, recognised: Recognised) {
-        let holds = Some((found.mailbox.clone(), found.folder.clone()));
+        let holds = Some(Arc::clone(&found.place));
         let Some(tracked) = self.table.get(id) else { return self.let_go(holds.as_ref()) };
         let probe = &tracked.probe;
         if recognised.form == Form::Report {
@@ -171,7 +177,7 @@ impl Engine {
             return self.let_go(holds.as_ref());
         }
         let print = print(&found.header);
-        if probe.mailbox != found.mailbox {
+        if probe.mailbox != found.place.mailbox {
             return self.apply(id, Event::Misrouted { print }, None, holds);
         }
         let sighting = self.sighting(id, found, print);
@@ -192,18 +198,20 @@ impl Engine {
             latency: accepted.map(|accepted| found.seen_at.saturating_duration_since(accepted)),
             estimated: false,
             tolerance: Duration::ZERO,
-            placement: found.placement,
-            folder: Arc::from(found.folder.as_str()),
+            placement: found.place.placement,
+            folder: found.place.name.clone(),
             print,
         };
-        let Some(desk) = self.desks.get_mut(&found.mailbox) else { return sighting };
+        let Some(desk) = self.desks.get_mut(&found.place.mailbox) else { return sighting };
+        // Without a date of the server's our own clock is all there is.
+        let Some(stamped) = found.internal_date else { return sighting };
         if live {
-            if let Some(lag) = desk.clock.detection_lag(seen, found.internaldate) {
-                self.metrics.mailbox(&found.mailbox).detection_lag(lag);
+            if let Some(lag) = desk.clock.detection_lag(seen, stamped) {
+                self.metrics.mailbox(&found.place.mailbox).detection_lag(lag);
             }
-            desk.clock.learn(seen, found.internaldate);
+            desk.clock.learn(seen, stamped);
         } else {
-            let (arrived, tolerance) = desk.clock.arrival(found.internaldate);
+            let (arrived, tolerance) = desk.clock.arrival(stamped);
             sighting.at = arrived.min(seen);
             sighting.estimated = true;
             sighting.tolerance = tolerance;
@@ -215,12 +223,22 @@ impl Engine {
 }
 
 fn release(found: &Found) -> Release {
-    let message = MessageRef {
-        folder: found.folder.clone(),
-        uidvalidity: found.uidvalidity,
-        uid: found.uid,
-    };
-    Release { mailbox: found.mailbox.clone(), message }
+    Release { mailbox: found.place.mailbox.clone(), message: found.message.clone() }
+}
+
+/// The watcher's reason as the metrics' word.
+fn connection_failure(reason: Reason) -> ConnectionFailure {
+    match reason {
+        Reason::Dns => ConnectionFailure::Dns,
+        Reason::Connect => ConnectionFailure::Connect,
+        Reason::Timeout => ConnectionFailure::Timeout,
+        Reason::Tls => ConnectionFailure::Tls,
+        Reason::Auth => ConnectionFailure::Auth,
+        Reason::Folder => ConnectionFailure::Folder,
+        Reason::Protocol => ConnectionFailure::Protocol,
+        Reason::Closed => ConnectionFailure::Closed,
+        Reason::Other => ConnectionFailure::Other,
+    }
 }
 
 /// Tells one copy of a probe from another: each delivery adds its own trace fields.

@@ -153,7 +153,10 @@ impl super::Engine {
             .iter()
             .filter(|(_, desk)| {
                 desk.folders.values().any(|folder| {
-                    folder.lost.as_ref().is_some_and(|(since, _)| now.saturating_duration_since(*since) >= bound)
+                    folder
+                        .lost
+                        .as_ref()
+                        .is_some_and(|(since, _)| now.saturating_duration_since(*since) >= bound)
                 })
             })
             .map(|(name, _)| name.clone())

@@ -59,7 +59,8 @@ impl Engine {
             match self.table.get(id).map(|tracked| tracked.probe.state) {
                 Some(State::Accepted) => self.apply(id, Event::Absent { at }, None, None),
                 Some(State::Unconfirmed) => {
-                    let note = "the submission ended without an answer, and the message did not arrive".to_owned();
+                    let note =
+                        "the submission ended without an answer, and the message did not arrive".to_owned();
                     self.apply(id, Event::GivenUp { at, note }, None, None);
                 }
                 _ => {}

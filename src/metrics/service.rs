@@ -91,6 +91,8 @@ pub enum ConnectionFailure {
     Tls,
     /// The login was refused.
     Auth,
+    /// The folder cannot be opened.
+    Folder,
     /// The server ended the connection.
     Closed,
     /// The server refused a command or answered what RFC 9051 does not allow.
@@ -105,6 +107,7 @@ impl Word for ConnectionFailure {
         Self::Timeout,
         Self::Tls,
         Self::Auth,
+        Self::Folder,
         Self::Closed,
         Self::Protocol,
         Self::Other,
@@ -119,6 +122,7 @@ impl ConnectionFailure {
             Self::Timeout => "timeout",
             Self::Tls => "tls",
             Self::Auth => "auth",
+            Self::Folder => "folder",
             Self::Closed => "closed",
             Self::Protocol => "protocol",
             Self::Other => "other",

@@ -10,6 +10,22 @@ mod embedded {
 const LOCK: i64 = 0x6d61_696c_6474;
 
 impl Store {
+    /// The version of the schema `maildt`, if there is one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn schema_version(&self) -> Result<Option<i32>, Error> {
+        self.run("schema_version", async |client| {
+            let row = client.query_one("select to_regclass('maildt.migrations') is not null", &[]).await?;
+            if !row.try_get::<_, bool>(0)? {
+                return Ok(None);
+            }
+            let row = client.query_one("select max(version)::int4 from maildt.migrations", &[]).await?;
+            Ok(row.try_get(0)?)
+        })
+        .await
+    }
+
     /// Brings the schema `maildt` up to this program's version. Instances that start together take turns.
     ///
     /// # Errors

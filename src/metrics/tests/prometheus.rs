@@ -32,12 +32,10 @@ impl Drop for Prometheus {
 
 impl Prometheus {
     fn start(directory: &Path, targets: &[(&str, SocketAddr)]) -> Self {
-        let jobs: String = targets
-            .iter()
-            .map(|(job, target)| {
-                format!("- job_name: {job}\n  static_configs: [{{ targets: ['{target}'] }}]\n")
-            })
-            .collect();
+        let job = |(job, target): &(&str, SocketAddr)| {
+            format!("- job_name: {job}\n  static_configs: [{{ targets: ['{target}'] }}]")
+        };
+        let jobs = targets.iter().map(job).collect::<Vec<_>>().join("\n");
         let config =
             format!("global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs:\n{jobs}");
         let file = directory.join("prometheus.yml");

@@ -1,0 +1,188 @@
+//! Recipients that the file provisions.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::account::{Mailbox, Sender};
+use super::accounts::Accounts;
+use super::limits::Limits;
+use super::parse;
+use super::placeholder;
+use super::problem::{Fault, Findings};
+use super::table::{Table, bounded};
+use crate::domain::address::MailAddress;
+use crate::domain::return_mode::ReturnMode;
+
+/// The longest interval between two probes.
+pub const INTERVAL_MAX: Duration = Duration::from_hours(7 * 24);
+/// The longest time that a probe may take before it counts as late or missing.
+pub const THRESHOLD_MAX: Duration = Duration::from_hours(24);
+
+const KEYS: [&str; 12] = [
+    "name",
+    "address",
+    "sender",
+    "mailbox",
+    "return_mode",
+    "interval",
+    "alert_threshold",
+    "alert_after",
+    "discord",
+    "email",
+    "muted_until",
+    "active",
+];
+
+/// What a new recipient gets unless it says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecipientDefaults {
+    pub send_interval: Duration,
+    pub alert_threshold: Duration,
+}
+
+/// A recipient as the file wants it. The file wins over the database; the name is the key between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provisioned {
+    /// Unique; the label in metrics.
+    pub name: String,
+    pub address: MailAddress,
+    /// A key of [`super::Config::senders`].
+    pub sender: String,
+    /// A key of [`super::Config::mailboxes`].
+    pub mailbox: String,
+    pub return_mode: ReturnMode,
+    pub interval: Duration,
+    /// From acceptance to the deadline.
+    pub alert_threshold: Duration,
+    /// Consecutive failures that open an incident; at least 1.
+    pub alert_after: u32,
+    pub discord: bool,
+    pub email: bool,
+    pub muted_until: Option<Timestamp>,
+    pub active: bool,
+}
+
+/// What recipients are checked against.
+pub(super) struct Surroundings<'a> {
+    pub senders: &'a Accounts<Sender>,
+    pub mailboxes: &'a Accounts<Mailbox>,
+    pub defaults: RecipientDefaults,
+    pub limits: &'a Limits,
+}
+
+/// Reads all recipients and sees that their names are unique.
+pub(super) fn read(tables: &[Table], around: &Surroundings<'_>, findings: &mut Findings) -> Vec<Provisioned> {
+    let mut names = BTreeSet::new();
+    let mut recipients = Vec::new();
+    for table in tables {
+        table.refuse_unknown(&KEYS, findings);
+        let Some(recipient) = read_one(table, around, findings) else { continue };
+        if names.insert(recipient.name.clone()) {
+            recipients.push(recipient);
+        } else {
+            let field = if table.has("name") { "name" } else { "address" };
+            let reason = format!("{} names a second recipient", parse::shown(&recipient.name));
+            findings.refuse(table.place(field), Fault::new(reason, "give each recipient a name of its own"));
+        }
+    }
+    recipients
+}
+
+fn read_one(table: &Table, around: &Surroundings<'_>, findings: &mut Findings) -> Option<Provisioned> {
+    let address = if table.has("address") {
+        table.parsed("address", findings, |text| {
+            let fault =
+                |e| Fault::new(format!("{} is no address: {e}", parse::shown(text)), "write name@domain");
+            text.parse::<MailAddress>().map_err(fault)
+        })
+    } else {
+        findings.refuse(table.place("address"), Fault::new("is missing", "give the address to be monitored"));
+        None
+    };
+    let name = table.optional("name", |name| table.parsed(name, findings, parse::recipient_name));
+    let sender = reference(table, "sender", &around.senders.named, findings);
+    let mailbox = reference(table, "mailbox", &around.mailboxes.named, findings);
+    let return_mode = table.scalar_or("return_mode", ReturnMode::Direct, findings, return_mode);
+    let interval = table.scalar_or(
+        "interval",
+        around.defaults.send_interval,
+        findings,
+        bounded(around.limits.interval_min, INTERVAL_MAX),
+    );
+    let alert_threshold = table.scalar_or(
+        "alert_threshold",
+        around.defaults.alert_threshold,
+        findings,
+        bounded(around.limits.threshold_min, THRESHOLD_MAX),
+    );
+    let alert_after = table.scalar_or("alert_after", 1, findings, |text| parse::number_within(text, 1, 1000));
+    let discord = table.scalar_or("discord", true, findings, parse::boolean);
+    let email = table.scalar_or("email", true, findings, parse::boolean);
+    let active = table.scalar_or("active", true, findings, parse::boolean);
+    let muted_until = table.optional("muted_until", |muted| table.scalar(muted, findings, timestamp));
+
+    let (address, sender) = (address?, sender?);
+    if let Some(account) = around.senders.built.get(&sender) {
+        let real = placeholder::refuse_address(address.as_str(), &account.account.host);
+        findings.keep(&table.place("address"), real)?;
+    }
+    Some(Provisioned {
+        name: name?.unwrap_or_else(|| address.to_string()),
+        address,
+        sender,
+        mailbox: mailbox?,
+        return_mode: return_mode?,
+        interval: interval?,
+        alert_threshold: alert_threshold?,
+        alert_after: alert_after?,
+        discord: discord?,
+        email: email?,
+        muted_until: muted_until?,
+        active: active?,
+    })
+}
+
+/// The account that a recipient names; it must be there.
+fn reference(
+    table: &Table,
+    field: &str,
+    known: &BTreeSet<String>,
+    findings: &mut Findings,
+) -> Option<String> {
+    let name = if table.has(field) { table.text(field, findings)? } else { "default".to_owned() };
+    if known.contains(&name) {
+        return Some(name);
+    }
+    let (plural, variables) =
+        if field == "sender" { ("senders", "SMTP_HOST …") } else { ("mailboxes", "IMAP_HOST …") };
+    let remedy = match (name.as_str(), known.is_empty()) {
+        ("default", true) => format!("set {variables}, or add [{plural}.default]"),
+        (_, true) => format!("add [{plural}.{name}]"),
+        (_, false) => {
+            let names: Vec<&str> = known.iter().map(String::as_str).collect();
+            let first = if name == "default" { format!("set {variables}, or ") } else { String::new() };
+            format!("{first}name one of: {}", names.join(", "))
+        }
+    };
+    findings.refuse(
+        table.place(field),
+        Fault::new(format!("there is no {field} {}", parse::shown(&name)), remedy),
+    );
+    None
+}
+
+/// A return mode by its name.
+pub fn return_mode(text: &str) -> Result<ReturnMode, Fault> {
+    ReturnMode::ALL.into_iter().find(|mode| mode.as_str() == text.to_ascii_lowercase()).ok_or_else(|| {
+        Fault::new(format!("{} is not a return mode", parse::shown(text)), "write direct, forward or echo")
+    })
+}
+
+fn timestamp(text: &str) -> Result<Timestamp, Fault> {
+    text.parse().map_err(|_| {
+        let reason = format!("{} is not a point in time", parse::shown(text));
+        Fault::new(reason, "write date, time and offset, such as 2026-01-31T08:00:00Z")
+    })
+}

@@ -1,0 +1,568 @@
+//! One connection to a mailbox: commands whose tagged status is always looked at.
+//!
+//! A command that fails in any way other than a plain refusal leaves the connection in an unknown state: the session is
+//! then to be dropped, never to be used again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rustls::ClientConfig;
+
+use crate::config::{Account, Limits, TlsMode};
+use crate::secret::Secret;
+
+use super::command::{quoted, sasl_plain};
+use super::connect;
+use super::error::{Error, printable};
+use super::folders::Folder;
+use super::response::{Outcome, Response, Status, Untagged, parse};
+use super::uids::Uids;
+use super::view::View;
+use super::wire::Wire;
+
+/// How much of a header or body is asked for, in bytes.
+pub const SECTION_MAX: usize = 64 * 1024;
+
+/// A logged-in connection.
+#[derive(Debug)]
+pub struct Session {
+    wire: Wire,
+    capabilities: Vec<String>,
+    /// Numbers the commands.
+    tag: u32,
+    /// How long the server may take for a command.
+    limit: Duration,
+    /// What no error text may contain: the password in each form in which it is sent.
+    secrets: Vec<Secret>,
+    certificate_not_after: Option<i64>,
+    uidvalidity: Option<u32>,
+    /// The tag of the IDLE that we are in.
+    idle: Option<String>,
+    pub(super) view: View,
+}
+
+/// A folder that was just opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    pub uidvalidity: u32,
+    /// Absent where the server does not tell (RFC 3501 makes it a mere "should").
+    pub uid_next: Option<u32>,
+    pub exists: u32,
+    pub read_only: bool,
+}
+
+/// One message as FETCH brought it.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub sequence: u32,
+    pub uid: u32,
+    /// `None` where the server's INTERNALDATE cannot be read.
+    pub internal_date: Option<Timestamp>,
+    /// At most [`SECTION_MAX`] bytes of the section that was asked for.
+    pub section: Bytes,
+    pub read_at: Instant,
+}
+
+/// Which part of the messages to fetch; never marks them as seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    Header,
+    /// The whole message, cut off at [`SECTION_MAX`].
+    Whole,
+}
+
+/// A command that was sent and whose tagged status is still to come.
+#[derive(Debug)]
+pub struct Running {
+    what: &'static str,
+    tag: String,
+    /// How much longer the server may keep us waiting.
+    left: Duration,
+}
+
+enum Step {
+    Data(Untagged, Instant),
+    Continue,
+    Done(Outcome),
+}
+
+impl Session {
+    /// Connects, protects the connection as the account wants it, and logs in.
+    ///
+    /// # Errors
+    /// Whatever kept us from it; see [`Error`].
+    pub async fn open(account: &Account, tls: &Arc<ClientConfig>, limits: &Limits) -> Result<Self, Error> {
+        let tcp = connect::tcp(account, limits.connect).await?;
+        let mut session = if account.tls == TlsMode::Implicit {
+            let stream = connect::tls(tcp, account, Arc::clone(tls), limits.connect).await?;
+            let not_after = connect::certificate_not_after(&stream);
+            Self::on(Wire::new(stream), account, limits, not_after)
+        } else {
+            Self::on(Wire::new(tcp), account, limits, None)
+        };
+        let is_logged_in = session.greeting().await?;
+        if account.tls == TlsMode::StartTls {
+            if is_logged_in {
+                let detail = "the server greets as already logged in, without TLS: is somebody in between?";
+                return Err(Error::Tls(detail.to_owned()));
+            }
+            session = session.start_tls(account, tls, limits).await?;
+        }
+        if !is_logged_in {
+            session.log_in(account).await?;
+        }
+        if session.capabilities.is_empty() {
+            session.exec("CAPABILITY", "CAPABILITY").await?;
+        }
+        Ok(session)
+    }
+
+    fn on(wire: Wire, account: &Account, limits: &Limits, certificate_not_after: Option<i64>) -> Self {
+        let pass = account.pass.reveal();
+        let mut secrets = vec![account.pass.clone()];
+        secrets.extend(quoted(pass).ok().map(Secret::new));
+        secrets.extend(sasl_plain(&account.user, pass).ok().map(Secret::new));
+        Self {
+            wire,
+            capabilities: Vec::new(),
+            tag: 0,
+            limit: limits.command,
+            secrets,
+            certificate_not_after,
+            uidvalidity: None,
+            idle: None,
+            view: View::default(),
+        }
+    }
+
+    /// When the server's certificate expires, in seconds since the epoch; `None` without TLS.
+    pub fn certificate_not_after(&self) -> Option<i64> {
+        self.certificate_not_after
+    }
+
+    pub fn has_capability(&self, name: &str) -> bool {
+        self.capabilities.iter().any(|capability| capability.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the server already knows who we are (PREAUTH).
+    async fn greeting(&mut self) -> Result<bool, Error> {
+        let frame = connect::within(self.limit, "the connection: no greeting", self.wire.next()).await?;
+        match parse(&frame.bytes).map_err(|error| self.masked(error))? {
+            Response::Untagged(Untagged::Status(outcome)) => {
+                self.capabilities = outcome.capabilities().unwrap_or_default();
+                match outcome.status {
+                    Status::Ok => Ok(false),
+                    Status::PreAuth => Ok(true),
+                    Status::Bye => Err(Error::Closed(self.words(&outcome))),
+                    Status::No | Status::Bad => Err(Error::Protocol(self.words(&outcome))),
+                }
+            }
+            _ => Err(Error::Protocol(
+                "the server does not greet as IMAP servers do; check host and port".to_owned(),
+            )),
+        }
+    }
+
+    /// RFC 3501, section 6.2.1. Never optional: a server that does not offer it is an error.
+    async fn start_tls(
+        mut self,
+        account: &Account,
+        tls: &Arc<ClientConfig>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        match self.exec("STARTTLS", "STARTTLS").await {
+            Err(Error::Refused { words, .. }) => {
+                return Err(Error::Tls(format!(
+                    "the server refuses STARTTLS ({words}); use the port of implicit TLS (993) if it has one"
+                )));
+            }
+            other => other?,
+        };
+        let plain = connect::stream_for_tls(self.wire)?;
+        let stream = connect::tls(plain, account, Arc::clone(tls), limits.connect).await?;
+        let not_after = connect::certificate_not_after(&stream);
+        // What was said in the clear, the capabilities among it, is void.
+        Ok(Self::on(Wire::new(stream), account, limits, not_after))
+    }
+
+    async fn log_in(&mut self, account: &Account) -> Result<(), Error> {
+        if self.capabilities.is_empty() {
+            self.exec("CAPABILITY", "CAPABILITY").await?;
+        }
+        let (user, pass) = (&account.user, account.pass.reveal());
+        let unsendable =
+            |what: &str| Error::Auth(format!("the {what} contains a line break or a NUL; correct it"));
+        let may_log_in = !self.has_capability("LOGINDISABLED");
+        let may_plain = self.has_capability("AUTH=PLAIN");
+        let at_once = self.has_capability("SASL-IR");
+        // After the login they may be others (RFC 3501, section 6.2.3).
+        self.capabilities.clear();
+        // Quoted strings are 7-bit (RFC 3501, section 4.3), PLAIN is UTF-8 (RFC 4616).
+        let outcome = if may_log_in && (user.is_ascii() && pass.is_ascii() || !may_plain) {
+            let user = quoted(user).map_err(|_| unsendable("user name"))?;
+            let pass = quoted(pass).map_err(|_| unsendable("password"))?;
+            self.exec("LOGIN", &format!("LOGIN {user} {pass}")).await
+        } else if may_plain {
+            let message = sasl_plain(user, pass).map_err(|_| unsendable("user name or password"))?;
+            self.authenticate_plain(&message, at_once).await
+        } else {
+            let detail = "the server offers no login here (LOGINDISABLED); it may want TLS first";
+            return Err(Error::Auth(detail.to_owned()));
+        };
+        let outcome = outcome.map_err(login_error)?;
+        if let Some(capabilities) = outcome.capabilities() {
+            self.capabilities = capabilities;
+        }
+        Ok(())
+    }
+
+    /// `at_once`: the server takes the message with the command (RFC 4959).
+    async fn authenticate_plain(&mut self, message: &str, at_once: bool) -> Result<Outcome, Error> {
+        if at_once {
+            return self.exec("AUTHENTICATE", &format!("AUTHENTICATE PLAIN {message}")).await;
+        }
+        let mut running = self.begin("AUTHENTICATE", "AUTHENTICATE PLAIN").await?;
+        loop {
+            match self.step(&mut running).await? {
+                Step::Continue => self.send(&format!("{message}\r\n"), "AUTHENTICATE").await?,
+                Step::Data(..) => {}
+                Step::Done(outcome) => return Ok(outcome),
+            }
+        }
+    }
+
+    /// All folders (LIST), with their special-use attributes (RFC 6154).
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub async fn folders(&mut self) -> Result<Vec<Folder>, Error> {
+        let extended = self.has_capability("SPECIAL-USE") && self.has_capability("LIST-EXTENDED");
+        let command = if extended { "LIST \"\" \"*\" RETURN (SPECIAL-USE)" } else { "LIST \"\" \"*\"" };
+        let mut folders = Vec::new();
+        self.run("LIST", command, |data, _| {
+            if let Untagged::List(listed) = data {
+                folders.push(Folder::from(listed));
+            }
+        })
+        .await?;
+        Ok(folders)
+    }
+
+    /// Opens a folder by its name on the wire; `read_only` by EXAMINE.
+    ///
+    /// # Errors
+    /// When the command fails, or the server gives no UIDVALIDITY.
+    pub async fn select(&mut self, wire_name: &str, read_only: bool) -> Result<Opened, Error> {
+        let name = quoted(wire_name)
+            .map_err(|_| Error::Folder("the folder name contains a line break".to_owned()))?;
+        self.uidvalidity = None;
+        self.view.opened(0);
+        let (mut uidvalidity, mut uid_next) = (None, None);
+        let verb = if read_only { "EXAMINE" } else { "SELECT" };
+        let done = self
+            .run(verb, &format!("{verb} {name}"), |data, _| {
+                if let Untagged::Status(outcome) = data {
+                    uidvalidity = outcome.code_number("UIDVALIDITY").or(uidvalidity);
+                    uid_next = outcome.code_number("UIDNEXT").or(uid_next);
+                }
+            })
+            .await?;
+        let exists = self.view.count();
+        self.view.opened(exists);
+        let uidvalidity = uidvalidity.ok_or_else(|| {
+            Error::Protocol("the server gives no UIDVALIDITY, so messages have no lasting number".to_owned())
+        })?;
+        self.uidvalidity = Some(uidvalidity);
+        Ok(Opened { uidvalidity, uid_next, exists, read_only: read_only || done.has_code("READ-ONLY") })
+    }
+
+    /// NOOP: the server tells what is new.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub async fn noop(&mut self) -> Result<(), Error> {
+        self.exec("NOOP", "NOOP").await.map(drop)
+    }
+
+    /// UID SEARCH: the UIDs that match, ascending.
+    ///
+    /// # Errors
+    /// When the command fails; a refused search is never an empty one.
+    pub async fn search(&mut self, criteria: &str) -> Result<Vec<u32>, Error> {
+        let mut uids = Vec::new();
+        self.run("UID SEARCH", &format!("UID SEARCH {criteria}"), |data, _| {
+            if let Untagged::Search(found) = data {
+                uids.extend(found);
+            }
+        })
+        .await?;
+        uids.sort_unstable();
+        uids.dedup();
+        Ok(uids)
+    }
+
+    /// UID FETCH of one section of each message in `set` (a sequence-set). Read the messages by
+    /// [`Session::next_message`] until it yields `None`; only then the fetch is complete.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn fetch(&mut self, set: &str, section: Section) -> Result<Running, Error> {
+        let section = match section {
+            Section::Header => "HEADER",
+            Section::Whole => "",
+        };
+        let command = format!("UID FETCH {set} (UID INTERNALDATE BODY.PEEK[{section}]<0.{SECTION_MAX}>)");
+        self.begin("UID FETCH", &command).await
+    }
+
+    /// The next message of a running fetch; `None` when the server has said OK to all of it.
+    ///
+    /// # Errors
+    /// When the fetch fails, also in its middle.
+    pub async fn next_message(&mut self, running: &mut Running) -> Result<Option<Message>, Error> {
+        loop {
+            match self.step(running).await? {
+                Step::Data(Untagged::Fetch(fetched), read_at) => {
+                    // Without a section it is a mere change of flags.
+                    let Some(section) = fetched.section else { continue };
+                    let uid = fetched.uid.ok_or_else(|| {
+                        Error::Protocol("the server sends a message without its UID".to_owned())
+                    })?;
+                    let section = section.slice(..section.len().min(SECTION_MAX));
+                    let internal_date = fetched.internal_date.as_deref().and_then(internal_date);
+                    return Ok(Some(Message {
+                        sequence: fetched.sequence,
+                        uid,
+                        internal_date,
+                        section,
+                        read_at,
+                    }));
+                }
+                Step::Data(..) => {}
+                Step::Continue => return Err(unexpected_continue()),
+                Step::Done(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Adds a flag, such as `\Deleted`.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub(super) async fn add_flag(&mut self, uids: &Uids, flag: &str) -> Result<(), Error> {
+        self.exec("UID STORE", &format!("UID STORE {uids} +FLAGS.SILENT ({flag})")).await.map(drop)
+    }
+
+    /// UID EXPUNGE (RFC 4315): removes these messages and no others.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub(super) async fn expunge(&mut self, uids: &Uids) -> Result<(), Error> {
+        self.exec("UID EXPUNGE", &format!("UID EXPUNGE {uids}")).await.map(drop)
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.idle.is_some()
+    }
+
+    /// Enters IDLE (RFC 2177); `false` when the server refuses. What it announces before its `+` is not lost.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn idle(&mut self) -> Result<bool, Error> {
+        let mut running = self.begin("IDLE", "IDLE").await?;
+        loop {
+            match self.step(&mut running).await {
+                Ok(Step::Continue) => {
+                    self.idle = Some(running.tag);
+                    return Ok(true);
+                }
+                Ok(Step::Data(..)) => {}
+                Ok(Step::Done(_)) | Err(Error::Refused { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Leaves IDLE; `false` when the server says that it did not work.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn done(&mut self) -> Result<bool, Error> {
+        let Some(tag) = self.idle.take() else { return Ok(true) };
+        self.send("DONE\r\n", "DONE").await?;
+        let mut running = Running { what: "DONE", tag, left: self.limit };
+        loop {
+            match self.step(&mut running).await {
+                Ok(Step::Data(..)) => {}
+                Ok(Step::Continue) => return Err(unexpected_continue()),
+                Ok(Step::Done(_)) => return Ok(true),
+                Err(Error::Refused { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for the server to say something by itself, in IDLE or not, and takes note of it. Safe to be dropped while
+    /// waiting.
+    ///
+    /// # Errors
+    /// When the connection ends: that is a loss, never a mere wake.
+    pub async fn listen(&mut self) -> Result<(), Error> {
+        let frame = self.wire.next().await?;
+        match parse(&frame.bytes).map_err(|error| self.masked(error))? {
+            Response::Untagged(data) => self.note(&data, frame.read_at),
+            Response::Tagged(tag, _) if self.idle.as_deref() == Some(tag.as_str()) => {
+                self.idle = None;
+                Ok(())
+            }
+            Response::Tagged(tag, _) => Err(unexpected_tag(&tag)),
+            Response::Continue(_) => Err(unexpected_continue()),
+        }
+    }
+
+    /// Says goodbye. It does not matter whether that is heard.
+    pub async fn log_out(mut self) {
+        let goodbye = async {
+            self.done().await?;
+            self.exec("LOGOUT", "LOGOUT").await
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
+    }
+
+    async fn exec(&mut self, what: &'static str, command: &str) -> Result<Outcome, Error> {
+        self.run(what, command, |_, _| {}).await
+    }
+
+    async fn run(
+        &mut self,
+        what: &'static str,
+        command: &str,
+        mut each: impl FnMut(Untagged, Instant),
+    ) -> Result<Outcome, Error> {
+        let mut running = self.begin(what, command).await?;
+        loop {
+            match self.step(&mut running).await? {
+                Step::Data(data, read_at) => each(data, read_at),
+                Step::Continue => return Err(unexpected_continue()),
+                Step::Done(outcome) => return Ok(outcome),
+            }
+        }
+    }
+
+    async fn begin(&mut self, what: &'static str, command: &str) -> Result<Running, Error> {
+        self.tag = self.tag.wrapping_add(1);
+        let tag = format!("m{}", self.tag);
+        self.send(&format!("{tag} {command}\r\n"), what).await?;
+        Ok(Running { what, tag, left: self.limit })
+    }
+
+    async fn send(&mut self, line: &str, what: &'static str) -> Result<(), Error> {
+        connect::within(self.limit, what, self.wire.send(line.as_bytes())).await
+    }
+
+    async fn step(&mut self, running: &mut Running) -> Result<Step, Error> {
+        let waiting = Instant::now();
+        let timeout = Error::Timeout { what: running.what, limit: self.limit };
+        let frame = tokio::time::timeout(running.left, self.wire.next()).await.map_err(|_| timeout)??;
+        running.left = running.left.saturating_sub(waiting.elapsed());
+        match parse(&frame.bytes).map_err(|error| self.masked(error))? {
+            Response::Untagged(data) => {
+                self.note(&data, frame.read_at)?;
+                Ok(Step::Data(data, frame.read_at))
+            }
+            Response::Continue(_) => Ok(Step::Continue),
+            Response::Tagged(tag, outcome) if tag == running.tag => match outcome.status {
+                Status::Ok => Ok(Step::Done(outcome)),
+                _ => Err(Error::Refused {
+                    what: running.what,
+                    words: self.words(&outcome),
+                    code: outcome.code.and_then(|code| code.split(' ').next().map(str::to_owned)),
+                }),
+            },
+            Response::Tagged(tag, _) => Err(unexpected_tag(&tag)),
+        }
+    }
+
+    /// What concerns the whole session, whichever command it comes with.
+    fn note(&mut self, data: &Untagged, read_at: Instant) -> Result<(), Error> {
+        match data {
+            Untagged::Exists(count) => self.view.exists(*count, read_at),
+            Untagged::Expunge(sequence) => self.view.expunge(*sequence),
+            Untagged::Capability(capabilities) => self.capabilities.clone_from(capabilities),
+            Untagged::Status(outcome) if outcome.status == Status::Bye => {
+                return Err(Error::Closed(format!("the server says: {}", self.words(outcome))));
+            }
+            Untagged::Status(outcome) => {
+                let told = outcome.code_number("UIDVALIDITY");
+                if self.uidvalidity.is_some() && told.is_some() && told != self.uidvalidity {
+                    return Err(Error::Closed("UIDVALIDITY changed while the folder was open".to_owned()));
+                }
+            }
+            Untagged::List(_) | Untagged::Search(_) | Untagged::Fetch(_) | Untagged::Other => {}
+        }
+        Ok(())
+    }
+
+    fn words(&self, outcome: &Outcome) -> String {
+        self.printable(&outcome.words())
+    }
+
+    fn printable(&self, words: &str) -> String {
+        let secrets: Vec<&str> = self.secrets.iter().map(Secret::reveal).collect();
+        printable(words, &secrets)
+    }
+
+    fn masked(&self, error: Error) -> Error {
+        match error {
+            Error::Protocol(text) => Error::Protocol(self.printable(&text)),
+            other => other,
+        }
+    }
+}
+
+/// A refused login, unless the server says that it is its own trouble (RFC 5530): then it is tried again as after any
+/// lost connection.
+fn login_error(error: Error) -> Error {
+    const NOT_OUR_FAULT: [&str; 4] = ["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT"];
+    match error {
+        Error::Refused { code: Some(ref code), .. }
+            if NOT_OUR_FAULT.iter().any(|other| other.eq_ignore_ascii_case(code)) =>
+        {
+            error
+        }
+        Error::Refused { words, .. } => Error::Auth(format!("the server says: {words}")),
+        other => other,
+    }
+}
+
+fn unexpected_tag(tag: &str) -> Error {
+    Error::Protocol(format!("the server answers a command {tag} that is not open"))
+}
+
+fn unexpected_continue() -> Error {
+    Error::Protocol("the server asks for more of a command that was whole".to_owned())
+}
+
+/// `22-Nov-2026 13:00:00 +0100`, the day padded with a space or not (RFC 3501, date-time).
+fn internal_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::strtime::parse("%d-%b-%Y %H:%M:%S %z", text.trim()).ok()?.to_timestamp().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_dates() {
+        let expected = "2026-11-02T12:00:00Z".parse().ok();
+        assert_eq!(internal_date("02-Nov-2026 13:00:00 +0100"), expected);
+        assert_eq!(internal_date(" 2-Nov-2026 13:00:00 +0100"), expected);
+        assert_eq!(internal_date("2-nov-2026 12:00:00 +0000"), expected);
+        for text in ["", "yesterday", "31-Feb-2026 00:00:00 +0000", "02-Nov-2026 13:00:00"] {
+            assert_eq!(internal_date(text), None, "{text}");
+        }
+    }
+}
