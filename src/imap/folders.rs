@@ -40,7 +40,8 @@ impl Folder {
     }
 
     fn is_called_junk(&self) -> bool {
-        let last = self.delimiter.and_then(|delimiter| self.name.rsplit(delimiter).next()).unwrap_or(&self.name);
+        let last =
+            self.delimiter.and_then(|delimiter| self.name.rsplit(delimiter).next()).unwrap_or(&self.name);
         JUNK_NAMES.contains(&last.to_lowercase().as_str())
     }
 
@@ -154,7 +155,10 @@ mod tests {
         let listed = [folder("INBOX", &[]), folder("Junk", &[]), folder("INBOX.Entw&APw-rfe", &["\\junk"])];
         let configured = strings(&["INBOX", "\\Junk"]);
         let target = resolve("\\Junk", &configured, &listed).unwrap();
-        assert_eq!((target.name.as_str(), target.wire_name.as_str()), ("INBOX.Entwürfe", "INBOX.Entw&APw-rfe"));
+        assert_eq!(
+            (target.name.as_str(), target.wire_name.as_str()),
+            ("INBOX.Entwürfe", "INBOX.Entw&APw-rfe")
+        );
         assert_eq!(target.placement, Placement::Junk);
         assert_eq!(resolve("\\Archive", &configured, &listed), None);
     }
@@ -174,7 +178,10 @@ mod tests {
         let both = strings(&["\\Trash", "\\Junk"]);
         assert!(resolve("\\Trash", &both, &listed).is_some());
         assert_eq!(resolve("\\Junk", &both, &listed), None);
-        assert_eq!(distinct(&strings(&["INBOX", "inbox", "\\Junk", "\\junk", "a", "A"])), ["INBOX", "\\Junk", "a", "A"]);
+        assert_eq!(
+            distinct(&strings(&["INBOX", "inbox", "\\Junk", "\\junk", "a", "A"])),
+            ["INBOX", "\\Junk", "a", "A"]
+        );
     }
 
     #[test]

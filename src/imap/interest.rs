@@ -55,7 +55,8 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
     let Some(&first) = needle.first() else { return true };
     let upper = first.to_ascii_uppercase();
     text.windows(needle.len()).any(|window| {
-        window.first().is_some_and(|&byte| byte == first || byte == upper) && window.eq_ignore_ascii_case(needle)
+        window.first().is_some_and(|&byte| byte == first || byte == upper)
+            && window.eq_ignore_ascii_case(needle)
     })
 }
 
@@ -85,7 +86,9 @@ fn encoded_words(text: &[u8]) -> Vec<u8> {
             continue;
         }
         let mut ahead = parts.clone();
-        let (Some(_charset), Some(encoding), Some(word)) = (ahead.next(), ahead.next(), ahead.next()) else { break };
+        let (Some(_charset), Some(encoding), Some(word)) = (ahead.next(), ahead.next(), ahead.next()) else {
+            break;
+        };
         match encoding {
             b"B" | b"b" => out.extend(LENIENT.decode(word).unwrap_or_default()),
             b"Q" | b"q" => out.extend(q_decoded(word)),
@@ -140,7 +143,11 @@ mod tests {
             format!("References: <{}@example.org>\r\n", TOKEN.to_uppercase()),
             "Subject: =?utf-8?B?UGVyZXNsOiBNQUlMRFQtUFJPQkU6IHYx?= =?utf-8?b?LjAxOTM=?=\r\n".to_owned(),
             "Subject: =?utf-8?q?=D0=9F=3A_MAILDT=2DPRO?= =?utf-8?q?BE?=\r\n".to_owned(),
-            format!("text\r\n{}=\r\n{}\r\n", &TOKEN.get(..30).unwrap_or_default(), TOKEN.get(30..).unwrap_or_default()),
+            format!(
+                "text\r\n{}=\r\n{}\r\n",
+                &TOKEN.get(..30).unwrap_or_default(),
+                TOKEN.get(30..).unwrap_or_default()
+            ),
         ] {
             assert!(mentions_probe(text.as_bytes()), "{text}");
         }
@@ -167,7 +174,9 @@ mod tests {
         ] {
             assert!(may_be_report(header.as_bytes()), "{header}");
         }
-        for header in ["Content-Type: text/plain\r\nSubject: multipart/report\r\n", "Return-Path: <a@b>\r\n", ""] {
+        for header in
+            ["Content-Type: text/plain\r\nSubject: multipart/report\r\n", "Return-Path: <a@b>\r\n", ""]
+        {
             assert!(!may_be_report(header.as_bytes()), "{header}");
         }
     }

@@ -168,7 +168,8 @@ mod tests {
     async fn what_is_new_wakes_and_what_is_settled_does_not() {
         let outlook = Outlook::new();
         let mut changes = outlook.changes();
-        let mut woken = async || tokio::time::timeout(Duration::from_millis(20), changes.wait()).await.is_ok();
+        let mut woken =
+            async || tokio::time::timeout(Duration::from_millis(20), changes.wait()).await.is_ok();
         assert!(!woken().await);
         outlook.expect(probe(1), Instant::now());
         assert!(woken().await);

@@ -19,8 +19,12 @@ impl Uids {
         if self.contains(uid) {
             return;
         }
-        let joins_before =
-            self.ranges.range(..uid).next_back().filter(|&(_, &last)| last + 1 == uid).map(|(&first, _)| first);
+        let joins_before = self
+            .ranges
+            .range(..uid)
+            .next_back()
+            .filter(|&(_, &last)| last + 1 == uid)
+            .map(|(&first, _)| first);
         let first = joins_before.unwrap_or(uid);
         let last = uid.checked_add(1).and_then(|next| self.ranges.remove(&next)).unwrap_or(uid);
         self.ranges.insert(first, last);
@@ -76,7 +80,8 @@ mod tests {
     #[test]
     fn the_lowest_are_forgotten_first() {
         let mut uids = Uids::from_iter([1, 3, 4, 9]);
-        assert_eq!(uids.limit(3), Some(2));
+        assert_eq!(uids.limit(3), None);
+        assert_eq!(uids.limit(2), Some(2));
         assert_eq!(uids.limit(1), Some(5));
         assert_eq!(uids.limit(1), None);
         assert_eq!(uids.to_string(), "9");

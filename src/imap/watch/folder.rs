@@ -167,7 +167,8 @@ impl Watcher {
             warn!(mailbox, folder, %reason, retry_in_s, "mailbox cannot be watched: {error}");
         }
         let since = *self.lost_since.get_or_insert_with(Instant::now);
-        let lost = Lost { place: Arc::clone(&self.place), since, reason, detail: error.to_string(), retry_in };
+        let lost =
+            Lost { place: Arc::clone(&self.place), since, reason, detail: error.to_string(), retry_in };
         let _ = self.tell(Event::Lost(lost)).await;
     }
 
@@ -212,7 +213,8 @@ impl Watcher {
             let place = Arc::clone(&self.place);
             if self.lost_since.is_some() {
                 let certificate_not_after = session.certificate_not_after();
-                self.tell(Event::Connected(Connected { place, certificate_not_after, is_absent: true })).await?;
+                self.tell(Event::Connected(Connected { place, certificate_not_after, is_absent: true }))
+                    .await?;
                 if !std::mem::replace(&mut self.is_absence_told, true) {
                     info!(
                         mailbox = &*self.place.mailbox,
@@ -237,12 +239,21 @@ impl Watcher {
         }
     }
 
-    async fn open(&mut self, session: &mut Session, target: &Target, listed: &[Folder]) -> Result<Visit, Error> {
+    async fn open(
+        &mut self,
+        session: &mut Session,
+        target: &Target,
+        listed: &[Folder],
+    ) -> Result<Visit, Error> {
         let is_read_only = self.setting.mailbox.cleanup == Cleanup::Keep;
         let opened_at = Instant::now();
         let opened = match session.select(&target.wire_name, is_read_only).await {
             Err(Error::Refused { words, .. }) => {
-                let listed = if listed.is_empty() { session.folders().await.unwrap_or_default() } else { listed.to_vec() };
+                let listed = if listed.is_empty() {
+                    session.folders().await.unwrap_or_default()
+                } else {
+                    listed.to_vec()
+                };
                 return Err(self.no_folder(target, &words, &listed));
             }
             other => other?,
@@ -290,7 +301,10 @@ impl Watcher {
         } else {
             format!("create it or correct the setting; the folders there are: {}", folders::names(listed))
         };
-        Error::Folder(format!("{setting}: cannot open folder {:?} (the server says: {words}); {remedy}", target.name))
+        Error::Folder(format!(
+            "{setting}: cannot open folder {:?} (the server says: {words}); {remedy}",
+            target.name
+        ))
     }
 
     async fn serve(&mut self, mut session: Session, mut visit: Visit) -> Result<(), Error> {

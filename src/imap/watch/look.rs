@@ -78,7 +78,12 @@ impl Watcher {
             };
             if self.known.is_some() || self.resume.is_some() && resume.is_none() {
                 let (mailbox, folder) = (&*visit.place.mailbox, &*visit.place.name);
-                warn!(mailbox, folder, uidvalidity, "the folder's messages were renumbered: looked for every open probe again");
+                warn!(
+                    mailbox,
+                    folder,
+                    uidvalidity,
+                    "the folder's messages were renumbered: looked for every open probe again"
+                );
             }
             // Only now: a look back that failed in its middle has to be done again.
             self.known = Some(begin);
@@ -101,7 +106,12 @@ impl Watcher {
         if uids.len() > FETCH_ALL_MAX {
             let total = uids.len();
             let (mailbox, folder) = (&*visit.place.mailbox, &*visit.place.name);
-            info!(mailbox, folder, messages = total, "many messages since the oldest open probe: searching their headers");
+            info!(
+                mailbox,
+                folder,
+                messages = total,
+                "many messages since the oldest open probe: searching their headers"
+            );
             let ours = "OR OR HEADER X-MailDT-Probe \"v1.\" SUBJECT \"MAILDT-PROBE\" \
                         OR HEADER Message-ID \"v1.\" FROM \"MAILER-DAEMON\"";
             match session.search(&format!("{since} {ours}")).await {
@@ -165,7 +175,9 @@ impl Watcher {
         }
         let announced = if visit.last_look.is_some() { Instant::now() } else { started };
         let mut uids = Vec::new();
-        if let Some(oldest) = self.setting.outlook.look_back().filter(|_| in_round && known.floor < known.next_uid) {
+        if let Some(oldest) =
+            self.setting.outlook.look_back().filter(|_| in_round && known.floor < known.next_uid)
+        {
             let criteria = format!("UID {}:{} {}", known.floor, known.next_uid - 1, since(oldest));
             uids = session.search(&criteria).await?;
         }
@@ -181,7 +193,11 @@ impl Watcher {
     }
 
     /// The server has announced messages: they are fetched at once.
-    pub(super) async fn look_at_news(&mut self, session: &mut Session, visit: &mut Visit) -> Result<(), Error> {
+    pub(super) async fn look_at_news(
+        &mut self,
+        session: &mut Session,
+        visit: &mut Visit,
+    ) -> Result<(), Error> {
         let started = Instant::now();
         let Some(mut known) = self.known.take() else {
             return Err(Error::Protocol("no folder is open".to_owned()));
@@ -257,8 +273,7 @@ impl Watcher {
             examined.push(message.uid);
             let seen_at = session.view.announced(message.sequence).unwrap_or(message.read_at);
             if may_be_report(&message.section) {
-                let section = Bytes::copy_from_slice(&message.section);
-                suspects.push(Suspect { message: Message { section, ..message }, seen_at });
+                suspects.push(Suspect { message, seen_at });
             } else if mentions_probe(&message.section) {
                 self.found(visit, &message, None, seen_at).await?;
             }
@@ -273,14 +288,20 @@ impl Watcher {
     }
 
     /// A report tells in its body which message it is about.
-    async fn fetch_bodies(&mut self, session: &mut Session, visit: &Visit, suspects: &[Suspect]) -> Result<(), Error> {
+    async fn fetch_bodies(
+        &mut self,
+        session: &mut Session,
+        visit: &Visit,
+        suspects: &[Suspect],
+    ) -> Result<(), Error> {
         let set: Uids = suspects.iter().map(|suspect| suspect.message.uid).collect();
         let mut running = session.fetch(&set.to_string(), Section::Whole).await?;
         while let Some(body) = session.next_message(&mut running).await? {
-            let Some(suspect) = suspects.iter().find(|suspect| suspect.message.uid == body.uid) else { continue };
+            let Some(suspect) = suspects.iter().find(|suspect| suspect.message.uid == body.uid) else {
+                continue;
+            };
             if mentions_probe(&body.section) || mentions_probe(&suspect.message.section) {
-                let whole = Bytes::copy_from_slice(&body.section);
-                self.found(visit, &suspect.message, Some(whole), suspect.seen_at).await?;
+                self.found(visit, &suspect.message, Some(body.section), suspect.seen_at).await?;
             }
         }
         Ok(())
@@ -301,8 +322,7 @@ impl Watcher {
                 uid: message.uid,
             },
             internal_date: message.internal_date,
-            // A copy: the section is a part of a larger read buffer that it would keep alive.
-            header: Bytes::copy_from_slice(&message.section),
+            header: message.section.clone(),
             body,
             seen_at,
             previous_look: visit.last_look,
@@ -313,8 +333,10 @@ impl Watcher {
 
     async fn complete(&mut self, visit: &mut Visit, started: Instant) -> Result<(), Error> {
         visit.last_look = Some(started);
-        let resume =
-            self.known.as_ref().map(|known| Resume { uidvalidity: known.uidvalidity, next_uid: known.next_uid });
+        let resume = self
+            .known
+            .as_ref()
+            .map(|known| Resume { uidvalidity: known.uidvalidity, next_uid: known.next_uid });
         let place = Arc::clone(&visit.place);
         self.synced(&place, visit.round, started, visit.opened_at, resume).await
     }

@@ -11,7 +11,13 @@ use crate::secret::Secret;
 #[tokio::test]
 async fn a_refused_login_is_not_repeated_soon_and_does_not_leak() {
     let fake = Fake::start().await;
-    fake.fault("LOGIN", Fault::Raw("TAG NO [AUTHENTICATIONFAILED] LOGIN \"me\" \"s3cret \\\"pass\" s3cret \"pass\r\n".to_owned()), 9);
+    fake.fault(
+        "LOGIN",
+        Fault::Raw(
+            "TAG NO [AUTHENTICATIONFAILED] LOGIN \"me\" \"s3cret \\\"pass\" s3cret \"pass\r\n".to_owned(),
+        ),
+        9,
+    );
     let folders = vec!["INBOX".to_owned(), "\\Junk".to_owned(), "Other".to_owned()];
     let mut scene = Scene::of(&fake).mailbox(|mailbox| mailbox.folders = folders).start();
     for _ in 0..3 {
@@ -48,8 +54,9 @@ async fn names_and_passwords_are_quoted() {
 #[tokio::test]
 async fn a_password_with_a_line_break_is_never_sent() {
     let fake = Fake::start().await;
-    let mut scene =
-        Scene::of(&fake).mailbox(|mailbox| mailbox.account.pass = Secret::new("a\r\nA1 DELETE INBOX")).start();
+    let mut scene = Scene::of(&fake)
+        .mailbox(|mailbox| mailbox.account.pass = Secret::new("a\r\nA1 DELETE INBOX"))
+        .start();
     let lost = scene.lost().await;
     assert_eq!(lost.reason, Reason::Auth);
     assert!(!lost.detail.contains("DELETE"), "{}", lost.detail);
@@ -60,10 +67,11 @@ async fn a_password_with_a_line_break_is_never_sent() {
 #[tokio::test]
 async fn where_login_is_disabled_plain_is_used() {
     let fake = Fake::start().await;
-    fake.state().capabilities = "IMAP4rev1 LOGINDISABLED AUTH=PLAIN SASL-IR";
+    fake.state().capabilities = "IMAP4rev1 LOGINDISABLED AUTH=PLAIN";
     let mut scene = Scene::of(&fake).start();
     scene.synced().await;
-    assert_eq!(fake.count("AUTHENTICATE PLAIN AG1lAHMzY3JldCAicGFzcw=="), 1);
+    assert_eq!(fake.count("AUTHENTICATE PLAIN"), 1);
+    assert_eq!(fake.count("AG1lAHMzY3JldCAicGFzcw=="), 1);
     assert_eq!(fake.count("LOGIN"), 0);
     scene.stop().await;
 
@@ -92,6 +100,7 @@ async fn without_starttls_no_password_is_sent() {
     fake.fault("GREETING", Fault::Raw("* PREAUTH welcome\r\n".to_owned()), 99);
     let mut scene = Scene::of(&fake).mailbox(|mailbox| mailbox.account.tls = TlsMode::StartTls).start();
     assert_eq!(scene.lost().await.reason, Reason::Tls);
+    assert!(fake.state().log.is_empty());
     scene.stop().await;
 }
 
