@@ -160,7 +160,7 @@ pub struct Guard {
     /// What is left to be passed of the response that was let through last.
     passing: Bytes,
     /// When the last part of that response was read.
-    passed_read_at: Instant,
+    shown_at: Instant,
     /// A command, until it is flushed: one piece for the network, although it is written in several.
     outgoing: Vec<u8>,
     sent: usize,
@@ -183,7 +183,7 @@ impl Guard {
             cutter: Cutter::default(),
             read_at: now,
             passing: Bytes::new(),
-            passed_read_at: now,
+            shown_at: now,
             outgoing: Vec::new(),
             sent: 0,
             capabilities: Vec::new(),
@@ -193,8 +193,8 @@ impl Guard {
 
     /// When the response that came through last was read. Responses come through one at a time, so this is the time of
     /// the one that the client library has just given out.
-    pub(super) fn read_at(&self) -> Instant {
-        self.passed_read_at
+    pub(super) fn last_read(&self) -> Instant {
+        self.shown_at
     }
 
     /// What the server said last that it can do.
@@ -218,9 +218,9 @@ impl Guard {
         (self.incoming.is_empty() && self.passing.is_empty()).then_some(self.stream)
     }
 
-    fn let_through(&mut self, frame: Bytes) -> Result<(), Error> {
-        self.passed_read_at = self.read_at;
-        let Some(passing) = screen::screened(&frame)? else { return Ok(()) };
+    fn let_through(&mut self, frame: &Bytes) -> Result<(), Error> {
+        self.shown_at = self.read_at;
+        let Some(passing) = screen::screened(frame)? else { return Ok(()) };
         if let Some(response) = screen::read(&passing) {
             match response {
                 Response::Untagged(Untagged::Capability(capabilities)) => self.capabilities = capabilities,
@@ -247,7 +247,7 @@ impl AsyncRead for Guard {
             });
             if let Some(length) = cut.map_err(io::Error::other)? {
                 let frame = this.incoming.split_to(length).freeze();
-                this.let_through(frame).map_err(io::Error::other)?;
+                this.let_through(&frame).map_err(io::Error::other)?;
                 continue;
             }
             this.incoming.reserve(this.cutter.missing().max(CHUNK));
@@ -343,7 +343,7 @@ mod tests {
         search.extend(b" 1234567".repeat(100_000));
         search.extend(b"\r\n");
         assert_eq!(cut_all(&search).unwrap().len(), 1, "100,000 messages");
-        let literal = [format!("{{{}}}\r\n", LITERAL_MAX).into_bytes(), vec![b'x'; 256 * 1024]].concat();
+        let literal = [format!("{{{LITERAL_MAX}}}\r\n").into_bytes(), vec![b'x'; 256 * 1024]].concat();
         let many = [b"* 1 FETCH (".to_vec(), literal.repeat(5)].concat();
         assert_eq!(cut_all(&many), Err(TooLarge("a response")));
     }

@@ -30,27 +30,22 @@ pub(super) fn screened(frame: &Bytes) -> Result<Option<Bytes>, Error> {
     };
     let line = frame.strip_suffix(b"\r\n").ok_or_else(fault)?;
     let (first, rest) = split_word(line);
-    let passing = if first != b"*" {
-        // Tagged, or a continuation request.
-        Some(with_space_after_code(frame))
-    } else {
-        match kind(rest) {
-            Kind::Status => Some(with_space_after_code(frame)),
-            Kind::Fetch(sequence, data) => match plain_fetch(sequence, data) {
-                Fetch::Plain(plain) => Some(plain),
-                Fetch::NothingOfInterest => None,
-                Fetch::Unreadable => return Err(fault()),
-            },
-            Kind::Search(data) => Some(search_in_pieces(data)),
-            Kind::List(data) => {
-                values(data).ok_or_else(fault)?;
-                Some(frame.clone())
-            }
-            Kind::Count => Some(frame.clone()),
-            Kind::Capability => return Ok(read(frame).map(|_| frame.clone())),
-            Kind::Unused => None,
-            Kind::None => return Err(fault()),
+    let passing = match kind(first, rest) {
+        Kind::Status => Some(with_space_after_code(frame)),
+        Kind::Fetch(sequence, data) => match plain_fetch(sequence, data) {
+            Fetch::Plain(plain) => Some(plain),
+            Fetch::NothingOfInterest => None,
+            Fetch::Unreadable => return Err(fault()),
+        },
+        Kind::Search(data) => Some(search_in_pieces(data)),
+        Kind::List(data) => {
+            values(data).ok_or_else(fault)?;
+            Some(frame.clone())
         }
+        Kind::Count => Some(frame.clone()),
+        Kind::Capability => return Ok(read(frame).map(|_| frame.clone())),
+        Kind::Unused => None,
+        Kind::None => return Err(fault()),
     };
     match passing {
         Some(passing) if !is_readable(&passing) => Err(fault()),
@@ -78,6 +73,7 @@ fn is_readable(mut bytes: &[u8]) -> bool {
 }
 
 enum Kind<'a> {
+    /// Untagged, tagged, or a continuation request.
     Status,
     Capability,
     List(&'a [u8]),
@@ -89,7 +85,10 @@ enum Kind<'a> {
     None,
 }
 
-fn kind(data: &[u8]) -> Kind<'_> {
+fn kind<'a>(tag: &[u8], data: &'a [u8]) -> Kind<'a> {
+    if tag != b"*" {
+        return Kind::Status;
+    }
     let (first, rest) = split_word(data);
     if let Some(number) = std::str::from_utf8(first).ok().and_then(|text| text.parse().ok()) {
         let (kind, data) = split_word(rest);
@@ -148,10 +147,10 @@ fn plain_items(sequence: u32, data: &[u8]) -> Option<Fetch> {
         let written = if name == b"UID" {
             write!(out, " UID {}", value.number()?)
         } else if name == b"INTERNALDATE" {
-            let date = String::from_utf8_lossy(value.bytes()?);
+            let text = String::from_utf8_lossy(value.bytes()?);
             let is_plain =
-                !value.is_nil() && date.chars().all(|c| c.is_ascii_alphanumeric() || " :+-".contains(c));
-            if is_plain { write!(out, " INTERNALDATE \"{date}\"") } else { Ok(()) }
+                !value.is_nil() && text.chars().all(|c| c.is_ascii_alphanumeric() || " :+-".contains(c));
+            if is_plain { write!(out, " INTERNALDATE \"{text}\"") } else { Ok(()) }
         } else if name.starts_with(b"BODY[") {
             let section = if value.is_nil() { &b""[..] } else { value.bytes()? };
             let section = section.get(..SECTION_MAX).unwrap_or(section);
@@ -248,9 +247,11 @@ mod tests {
         while !rest.is_empty() {
             let end = rest.iter().position(|&byte| byte == b'\n').unwrap() + 1;
             assert!(end < SEARCH_PIECE + 30);
-            let Some(Response::Untagged(Untagged::Search(some))) = read(&rest[..end]) else { panic!() };
+            let Some(Response::Untagged(Untagged::Search(some))) = read(rest.get(..end).unwrap()) else {
+                panic!()
+            };
             uids.extend(some);
-            rest = &rest[end..];
+            rest = rest.get(end..).unwrap();
         }
         assert_eq!(uids, (1..=100_000).collect::<Vec<u32>>());
         assert_eq!(through("* SEARCH"), Response::Untagged(Untagged::Search(vec![])));

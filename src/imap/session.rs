@@ -388,7 +388,7 @@ impl Session {
     /// The next response and when it was read. Safe to be dropped while waiting: nothing read is lost.
     async fn read(&mut self) -> Result<(Response, Instant), Error> {
         match self.imap.read_response().await {
-            Ok(Some(data)) => Ok((Response::from(data.parsed()), self.imap.get_ref().read_at())),
+            Ok(Some(data)) => Ok((Response::from(data.parsed()), self.imap.get_ref().last_read())),
             Ok(None) => Err(hung_up()),
             Err(error) => Err(self.secrets.masked(lost(error.into()))),
         }
