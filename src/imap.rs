@@ -1,11 +1,12 @@
 //! Watching mailboxes: strict IMAP (RFC 3501) sessions, and one loop for each watched folder.
 //!
 //! Everything that MailDT says about a lost mail rests on what is read here, so a reply counts only when it was read
-//! whole and its tagged status was OK. That is why the protocol is spoken by this module itself and not by a client
-//! library: those tried report a refused search as an empty one, end the session at any response they do not know, and
-//! read ahead without a bound.
+//! whole and its tagged status was OK. The protocol is spoken by `async-imap`, in the strict way: its convenient methods
+//! take a refused search for an empty one, so [`session`] sends bare commands and looks at each tagged status itself;
+//! and [`guard`] stands between it and the network, because it reads ahead without a bound and ends the session at any
+//! response that it does not know.
 //!
-//! From the wire up: [`wire`] cuts bounded responses out of the stream, `syntax` and `response` give them a meaning,
+//! From the wire up: [`guard`] cuts bounded responses out of the stream and `screen` decides which come through,
 //! `connect` opens the stream, [`session`] runs commands, `view` remembers when the server announced what, [`watch`]
 //! looks for probes and tells the engine through [`watch::Event`].
 
@@ -13,17 +14,18 @@ mod command;
 mod connect;
 mod error;
 pub mod folders;
+pub mod guard;
 pub mod interest;
 pub mod outlook;
 mod pace;
 mod response;
+mod screen;
 pub mod session;
 mod syntax;
 mod uids;
 mod utf7;
 mod view;
 pub mod watch;
-pub mod wire;
 
 pub use error::{Error, Reason};
 pub use outlook::Outlook;

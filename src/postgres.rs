@@ -209,11 +209,11 @@ impl Private {
         Ok(())
     }
 
-    /// Keeps the server running until `stop` is cancelled, then shuts it down. A server that dies is started again, with
-    /// growing pauses while it cannot.
+    /// Keeps the server running until `stop` is cancelled, then shuts it down. A server that dies is started again: at once,
+    /// then with growing pauses while it cannot start or does not live long.
     pub async fn supervise(mut self, stop: CancellationToken) -> Result<(), Error> {
         const LONGEST: Duration = Duration::from_secs(10);
-        let mut pause = Duration::from_millis(100);
+        let mut pause = Duration::ZERO;
         loop {
             let since = Instant::now();
             tokio::select! {
@@ -224,19 +224,19 @@ impl Private {
                 }
             }
             if since.elapsed() > LONGEST {
-                pause = Duration::from_millis(100);
+                pause = Duration::ZERO;
             }
             loop {
+                if timeout(pause, stop.cancelled()).await.is_ok() {
+                    return self.stop().await;
+                }
+                pause = (pause * 2).clamp(Duration::from_millis(100), LONGEST);
                 let restarted = tokio::select! {
                     () = stop.cancelled() => return self.stop().await,
                     restarted = self.restart() => restarted,
                 };
                 let Err(err) = restarted else { break };
                 tracing::error!(error = %err, retry_in_ms = pause.as_millis(), "private PostgreSQL does not start");
-                if timeout(pause, stop.cancelled()).await.is_ok() {
-                    return self.stop().await;
-                }
-                pause = (pause * 2).min(LONGEST);
             }
             tracing::info!("private PostgreSQL runs again");
         }

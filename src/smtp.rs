@@ -7,8 +7,8 @@
 //! 3. `session`: greeting, EHLO, STARTTLS, AUTH.
 //! 4. `transaction`: MAIL, RCPT, DATA, the message and its final dot.
 //!
-//! Beneath them, `link` is lettre's connection and `wire` the stream that it speaks over: whole replies, bounded in size
-//! and kept as they came, and the knowledge whether the final dot left us. `reply` and `queue_id` understand replies; `mask`
+//! Beneath them, `link` is lettre's connection and `wire` the stream that it speaks over; the `ledger` between the two has
+//! each reply, bounded in size and as it came, and knows whether the final dot left us. `reply` and `queue_id` understand replies; `mask`
 //! takes credentials out of whatever the server echoes; `message` checks what is sent; and `run` is the stop-watch that
 //! turns the end of all this into an [`Attempt`].
 //!
@@ -20,6 +20,7 @@
 //! [`Outcome::Ambiguous`]: crate::domain::submission::Outcome::Ambiguous
 
 mod dial;
+mod ledger;
 mod link;
 mod mask;
 mod message;

@@ -205,7 +205,8 @@ impl Problem {
                     Error::Unreachable(refusal.message().to_owned())
                 }
                 Some(refusal) => Error::Refused { operation, reason: refusal.message().to_owned() },
-                None => Error::Unreachable(chain(&error)),
+                None if error.is_closed() || has_io_cause(&error) => Error::Unreachable(chain(&error)),
+                None => Error::Refused { operation, reason: chain(&error) },
             },
         }
     }
@@ -214,6 +215,18 @@ impl Problem {
 /// Refusals that mean "not now": shutdown, crash, recovery, too many connections, disk full (classes 57, 53, 08).
 fn is_outage(code: &tokio_postgres::error::SqlState) -> bool {
     ["57", "53", "08", "58"].iter().any(|class| code.code().starts_with(class))
+}
+
+/// Whether the connection failed, rather than the statement.
+fn has_io_cause(error: &dyn std::error::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.is::<std::io::Error>() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// An error and its causes, in one line.

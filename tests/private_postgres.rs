@@ -6,24 +6,45 @@ use std::fs::Permissions;
 use std::future::Future;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use maildt::postgres::{Account, Error, Plan, Private};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 
-/// A directory of the test's own that everybody may enter, as `/var/lib` is.
-fn place() -> TempDir {
+/// A directory of the test's own that everybody may enter, as `/var/lib` is. Takes with it whatever works in it, so that a
+/// failed test leaves no server behind.
+struct Place(TempDir);
+
+impl Place {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let works_here =
+                std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(self.path()));
+            if let (true, Ok(pid)) = (works_here, entry.file_name().to_string_lossy().parse()) {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            }
+        }
+    }
+}
+
+fn place() -> Place {
     let dir = tempfile::Builder::new().prefix("maildt-pg").tempdir_in("/tmp").unwrap();
     std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-    dir
+    Place(dir)
 }
 
 fn plan(data_dir: impl Into<PathBuf>) -> Plan {
@@ -79,6 +100,7 @@ fn lives(pid: Pid) -> bool {
 /// A command as the user that the server runs as.
 fn as_server_user(program: &str) -> Command {
     let mut command = Command::new(program);
+    command.kill_on_drop(true);
     if let Account::Other { uid, gid, .. } = Account::of_this_process().unwrap() {
         command.uid(uid.as_raw()).gid(gid.as_raw());
     }
@@ -248,13 +270,14 @@ async fn a_lock_file_of_the_dead_does_not_block() {
     within("stop", private.stop()).await.unwrap();
 
     // A zombie for as long as it is not waited for, and a living process that has nothing to do with us.
-    let mut zombie = as_server_user("true").spawn().unwrap();
+    let zombie = as_server_user("true").spawn().unwrap();
+    let zombie_pid = zombie.id().unwrap();
     let mut unrelated = as_server_user("sleep").arg("600").spawn().unwrap();
     eventually("zombie", || {
-        std::fs::read_to_string(format!("/proc/{}/stat", zombie.id())).unwrap().contains(") Z ")
+        std::fs::read_to_string(format!("/proc/{zombie_pid}/stat")).unwrap().contains(") Z ")
     })
     .await;
-    for pid in [zombie.id(), unrelated.id(), 4_194_303] {
+    for pid in [zombie_pid, unrelated.id().unwrap(), 4_194_303] {
         let (_, rest) = lock_file.split_once('\n').unwrap();
         let stale = format!("{pid}\n{rest}");
         std::fs::create_dir_all(data_dir.join("run")).unwrap();
@@ -269,9 +292,6 @@ async fn a_lock_file_of_the_dead_does_not_block() {
         within("stop", private.stop()).await.unwrap();
     }
     assert!(unrelated.try_wait().unwrap().is_none(), "the unrelated process was left alone");
-    unrelated.kill().unwrap();
-    unrelated.wait().unwrap();
-    zombie.wait().unwrap();
 }
 
 /// Not a test: what the tests below run in a process of its own, to be killed.
@@ -283,11 +303,12 @@ async fn start_and_hold() {
     std::future::pending::<()>().await;
 }
 
-fn in_a_process_of_its_own(data_dir: &Path) -> std::process::Child {
+fn in_a_process_of_its_own(data_dir: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["start_and_hold", "--exact"])
         .env("HOLD_DATA_DIR", data_dir)
         .stdout(Stdio::null())
+        .kill_on_drop(true)
         .spawn()
         .unwrap()
 }
@@ -306,8 +327,7 @@ async fn an_interrupted_initdb_is_done_again() {
     for file in ["PG_VERSION", "base/1"] {
         let mut process = in_a_process_of_its_own(&data_dir);
         eventually("initdb works", || under_way(file)).await;
-        process.kill().unwrap();
-        process.wait().unwrap();
+        process.kill().await.unwrap();
         assert!(!data_dir.join("pgdata").exists());
     }
     let private = start(plan(&data_dir)).await;
@@ -325,11 +345,10 @@ async fn a_directory_in_use_is_refused_until_its_user_is_gone() {
     let server = postmaster(&data_dir);
 
     let error = refused(plan(&data_dir)).await.to_string();
-    assert!(error.contains(&format!("in use by another MailDT (pid {})", other.id())), "{error}");
+    assert!(error.contains(&format!("in use by another MailDT (pid {})", other.id().unwrap())), "{error}");
     assert!(lives(server), "the refusal leaves the other's server alone");
 
-    other.kill().unwrap();
-    other.wait().unwrap();
+    other.kill().await.unwrap();
     assert!(lives(server), "kill -9 of MailDT leaves the server");
     let private = start(plan(&data_dir)).await;
     assert!(!lives(server));
@@ -485,7 +504,7 @@ async fn everything_works_as_an_ordinary_user_too() {
     let program = place.path().join("tests");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let user = nix::unistd::User::from_name("nobody").unwrap().unwrap();
-    let status = tokio::process::Command::new(program)
+    let status = Command::new(program)
         .args(["--skip", "everything_works_as_an_ordinary_user_too"])
         .uid(user.uid.as_raw())
         .gid(user.gid.as_raw())

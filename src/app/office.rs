@@ -20,6 +20,7 @@ pub(super) async fn hold(service: &Arc<Service>, store: Store) -> anyhow::Result
     let holder = Uuid::new_v4();
     provision(service, &store).await;
     let mut standing_by = false;
+    let mut complaint = Complaint::default();
     loop {
         let config = Arc::clone(&service.config.borrow());
         let limits = &config.limits;
@@ -39,7 +40,7 @@ pub(super) async fn hold(service: &Arc<Service>, store: Store) -> anyhow::Result
             }
             Err(reason) => {
                 database_is(service, DatabaseState::Unreachable);
-                warn!(%reason, "the lease cannot be asked for");
+                complaint.say(&reason, "the lease cannot be asked for; no probe is sent meanwhile");
             }
         }
         tokio::select! {
@@ -119,20 +120,38 @@ async fn serve_term(service: &Arc<Service>, store: &Store, holder: Uuid, fence: 
 /// Renews the lease until it is another's. An outage of the database ends nothing: without it nobody else can take over
 /// either, and every write checks the lease anyway.
 async fn renew(service: Arc<Service>, store: Store, holder: Uuid, fence: Fence, deposed: CancellationToken) {
+    let mut complaint = Complaint::default();
     loop {
         let limits = service.config.borrow().limits.clone();
         tokio::time::sleep(limits.lease_renew).await;
         match store.take_lease(holder, Some(fence), limits.lease, limits.lease_renew).await {
-            Ok(Tenure::Held(_)) => database_is(&service, DatabaseState::Ready),
+            Ok(Tenure::Held(_)) => {
+                complaint = Complaint::default();
+                database_is(&service, DatabaseState::Ready);
+            }
             Ok(Tenure::Begun(_) | Tenure::Other) | Err(Error::Fenced) => {
                 deposed.cancel();
                 return;
             }
             Err(reason) => {
                 database_is(&service, DatabaseState::Unreachable);
-                warn!(%reason, "the lease cannot be renewed");
+                complaint.say(&reason, "the lease cannot be renewed");
             }
         }
+    }
+}
+
+/// Says the same thing once.
+#[derive(Default)]
+struct Complaint(Option<String>);
+
+impl Complaint {
+    fn say(&mut self, reason: &Error, what: &str) {
+        let reason = reason.to_string();
+        if self.0.as_ref() != Some(&reason) {
+            warn!(reason, "{what}");
+        }
+        self.0 = Some(reason);
     }
 }
 

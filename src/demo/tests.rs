@@ -183,7 +183,7 @@ async fn submit<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Raw<S>, to: &str
     if !reply.starts_with('3') {
         return reply;
     }
-    client.send(raw).await;
+    client.send(String::from_utf8_lossy(raw).replace("\r\n.", "\r\n..")).await;
     client.smtp(".").await
 }
 

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use crate::config::account::Account;
 
 use super::error::Error;
-use super::wire::{Stream, Wire};
+use super::guard::{Guard, Stream};
 
 /// Runs one step under its limit.
 pub(super) async fn within<T>(
@@ -92,9 +92,9 @@ fn not_after(_der: &[u8]) -> Option<i64> {
     None
 }
 
-/// The stream under `wire`, when nothing is buffered that came before TLS.
-pub(super) fn stream_for_tls(wire: Wire) -> Result<Box<dyn Stream>, Error> {
-    wire.into_stream().ok_or_else(|| {
+/// The stream under `guard`, when nothing is buffered that came before TLS.
+pub(super) fn stream_for_tls(guard: Guard) -> Result<Box<dyn Stream>, Error> {
+    guard.into_stream().ok_or_else(|| {
         Error::Protocol(
             "the server sent something between STARTTLS and TLS: is somebody in between?".to_owned(),
         )

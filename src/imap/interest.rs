@@ -184,7 +184,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_is_found_wherever_it_stands(before in "[ -~\r\n]{0,200}", after in "[ -~\r\n]{0,200}") {
-            let text = format!("{before}{}{after}", TOKEN);
+            let text = format!("{before}{TOKEN}{after}");
             prop_assert!(mentions_probe(text.as_bytes()));
         }
 

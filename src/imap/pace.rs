@@ -102,9 +102,9 @@ impl Budget {
     /// Takes one ask, or tells when there will be one.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let full_at = self.full_at.max(now) + Self::EACH;
-        let available = full_at - Self::EACH * Self::BURST;
-        if available > now {
-            return Err(available);
+        let excess = full_at.saturating_duration_since(now + Self::EACH * Self::BURST);
+        if !excess.is_zero() {
+            return Err(now + excess);
         }
         self.full_at = full_at;
         Ok(())
@@ -171,8 +171,8 @@ mod tests {
     fn probe_after_probe_does_not_put_off_the_ask() {
         // One new probe every 5 ms: the eldest that was not asked for decides, not the newest.
         let t = Instant::now();
-        let plan = Pace::primary(CHECK).plan(Some(t), Some(t - ms(300)), Some(t - ms(20)), true);
-        assert_eq!(plan, Plan::Ask(t + ms(10)));
+        let plan = Pace::primary(CHECK).plan(Some(t + ms(300)), Some(t), Some(t + ms(280)), true);
+        assert_eq!(plan, Plan::Ask(t + ms(310)));
     }
 
     proptest! {

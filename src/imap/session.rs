@@ -3,9 +3,11 @@
 //! A command that fails in any way other than a plain refusal leaves the connection in an unknown state: the session is
 //! then to be dropped, never to be used again.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_imap::{Authenticator, Client};
 use bytes::Bytes;
 use jiff::Timestamp;
 use rustls::ClientConfig;
@@ -13,14 +15,14 @@ use rustls::ClientConfig;
 use crate::config::{Account, Limits, TlsMode};
 use crate::secret::Secret;
 
-use super::command::{quoted, sasl_plain};
-use super::connect;
+use super::command::{self, quoted};
+use super::connect::{self, within};
 use super::error::{Error, printable};
 use super::folders::Folder;
-use super::response::{Outcome, Response, Status, Untagged, parse};
+use super::guard::Guard;
+use super::response::{Code, Outcome, Response, Status, Untagged};
 use super::uids::Uids;
 use super::view::View;
-use super::wire::Wire;
 
 /// How much of a header or body is asked for, in bytes.
 pub const SECTION_MAX: usize = 64 * 1024;
@@ -28,14 +30,11 @@ pub const SECTION_MAX: usize = 64 * 1024;
 /// A logged-in connection.
 #[derive(Debug)]
 pub struct Session {
-    wire: Wire,
+    imap: async_imap::Session<Guard>,
     capabilities: Vec<String>,
-    /// Numbers the commands.
-    tag: u32,
     /// How long the server may take for a command.
     limit: Duration,
-    /// What no error text may contain: the password in each form in which it is sent.
-    secrets: Vec<Secret>,
+    secrets: Secrets,
     certificate_not_after: Option<i64>,
     uidvalidity: Option<u32>,
     /// The tag of the IDLE that we are in.
@@ -94,47 +93,54 @@ impl Session {
     /// # Errors
     /// Whatever kept us from it; see [`Error`].
     pub async fn open(account: &Account, tls: &Arc<ClientConfig>, limits: &Limits) -> Result<Self, Error> {
-        let tcp = connect::tcp(account, limits.connect).await?;
-        let mut session = if account.tls == TlsMode::Implicit {
-            let stream = connect::tls(tcp, account, Arc::clone(tls), limits.connect).await?;
-            let not_after = connect::certificate_not_after(&stream);
-            Self::on(Wire::new(stream), account, limits, not_after)
-        } else {
-            Self::on(Wire::new(tcp), account, limits, None)
-        };
-        let is_logged_in = session.greeting().await?;
-        if account.tls == TlsMode::StartTls {
-            if is_logged_in {
-                let detail = "the server greets as already logged in, without TLS: is somebody in between?";
-                return Err(Error::Tls(detail.to_owned()));
-            }
-            session = session.start_tls(account, tls, limits).await?;
-        }
-        if !is_logged_in {
-            session.log_in(account).await?;
-        }
-        if session.capabilities.is_empty() {
-            session.exec("CAPABILITY", "CAPABILITY").await?;
-        }
-        Ok(session)
+        let secrets = Secrets::of(account);
+        let opened = Self::try_open(account, tls, limits, secrets.clone()).await;
+        opened.map_err(|error| secrets.masked(error))
     }
 
-    fn on(wire: Wire, account: &Account, limits: &Limits, certificate_not_after: Option<i64>) -> Self {
-        let pass = account.pass.reveal();
-        let mut secrets = vec![account.pass.clone()];
-        secrets.extend(quoted(pass).ok().map(Secret::new));
-        secrets.extend(sasl_plain(&account.user, pass).ok().map(Secret::new));
-        Self {
-            wire,
-            capabilities: Vec::new(),
-            tag: 0,
+    async fn try_open(
+        account: &Account,
+        tls: &Arc<ClientConfig>,
+        limits: &Limits,
+        secrets: Secrets,
+    ) -> Result<Self, Error> {
+        let tcp = connect::tcp(account, limits.connect).await?;
+        let mut certificate_not_after = None;
+        let mut client = if account.tls == TlsMode::Implicit {
+            let stream = connect::tls(tcp, account, Arc::clone(tls), limits.connect).await?;
+            certificate_not_after = connect::certificate_not_after(&stream);
+            Client::new(Guard::new(stream))
+        } else {
+            Client::new(Guard::new(tcp))
+        };
+        greeting(&mut client, account, limits.command).await?;
+        if account.tls == TlsMode::StartTls {
+            before_login(&mut client, "STARTTLS", limits.command).await.map_err(|error| match error {
+                Error::Refused { words, .. } => Error::Tls(format!(
+                    "the server refuses STARTTLS ({words}); use the port of implicit TLS (993) if it has one"
+                )),
+                other => other,
+            })?;
+            let plain = connect::stream_for_tls(client.into_inner())?;
+            let stream = connect::tls(plain, account, Arc::clone(tls), limits.connect).await?;
+            certificate_not_after = connect::certificate_not_after(&stream);
+            client = Client::new(Guard::new(stream));
+        }
+        let imap = log_in(client, account, limits.command).await?;
+        let mut session = Self {
+            capabilities: imap.get_ref().capabilities().to_vec(),
+            imap,
             limit: limits.command,
             secrets,
             certificate_not_after,
             uidvalidity: None,
             idle: None,
             view: View::default(),
+        };
+        if session.capabilities.is_empty() {
+            session.exec("CAPABILITY", "CAPABILITY").await?;
         }
+        Ok(session)
     }
 
     /// When the server's certificate expires, in seconds since the epoch; `None` without TLS.
@@ -144,93 +150,6 @@ impl Session {
 
     pub fn has_capability(&self, name: &str) -> bool {
         self.capabilities.iter().any(|capability| capability.eq_ignore_ascii_case(name))
-    }
-
-    /// Whether the server already knows who we are (PREAUTH).
-    async fn greeting(&mut self) -> Result<bool, Error> {
-        let frame = connect::within(self.limit, "the connection: no greeting", self.wire.next()).await?;
-        match parse(&frame.bytes).map_err(|error| self.masked(error))? {
-            Response::Untagged(Untagged::Status(outcome)) => {
-                self.capabilities = outcome.capabilities().unwrap_or_default();
-                match outcome.status {
-                    Status::Ok => Ok(false),
-                    Status::PreAuth => Ok(true),
-                    Status::Bye => Err(Error::Closed(self.words(&outcome))),
-                    Status::No | Status::Bad => Err(Error::Protocol(self.words(&outcome))),
-                }
-            }
-            _ => Err(Error::Protocol(
-                "the server does not greet as IMAP servers do; check host and port".to_owned(),
-            )),
-        }
-    }
-
-    /// RFC 3501, section 6.2.1. Never optional: a server that does not offer it is an error.
-    async fn start_tls(
-        mut self,
-        account: &Account,
-        tls: &Arc<ClientConfig>,
-        limits: &Limits,
-    ) -> Result<Self, Error> {
-        match self.exec("STARTTLS", "STARTTLS").await {
-            Err(Error::Refused { words, .. }) => {
-                return Err(Error::Tls(format!(
-                    "the server refuses STARTTLS ({words}); use the port of implicit TLS (993) if it has one"
-                )));
-            }
-            other => other?,
-        };
-        let plain = connect::stream_for_tls(self.wire)?;
-        let stream = connect::tls(plain, account, Arc::clone(tls), limits.connect).await?;
-        let not_after = connect::certificate_not_after(&stream);
-        // What was said in the clear, the capabilities among it, is void.
-        Ok(Self::on(Wire::new(stream), account, limits, not_after))
-    }
-
-    async fn log_in(&mut self, account: &Account) -> Result<(), Error> {
-        if self.capabilities.is_empty() {
-            self.exec("CAPABILITY", "CAPABILITY").await?;
-        }
-        let (user, pass) = (&account.user, account.pass.reveal());
-        let unsendable =
-            |what: &str| Error::Auth(format!("the {what} contains a line break or a NUL; correct it"));
-        let may_log_in = !self.has_capability("LOGINDISABLED");
-        let may_plain = self.has_capability("AUTH=PLAIN");
-        let at_once = self.has_capability("SASL-IR");
-        // After the login they may be others (RFC 3501, section 6.2.3).
-        self.capabilities.clear();
-        // Quoted strings are 7-bit (RFC 3501, section 4.3), PLAIN is UTF-8 (RFC 4616).
-        let outcome = if may_log_in && (user.is_ascii() && pass.is_ascii() || !may_plain) {
-            let user = quoted(user).map_err(|_| unsendable("user name"))?;
-            let pass = quoted(pass).map_err(|_| unsendable("password"))?;
-            self.exec("LOGIN", &format!("LOGIN {user} {pass}")).await
-        } else if may_plain {
-            let message = sasl_plain(user, pass).map_err(|_| unsendable("user name or password"))?;
-            self.authenticate_plain(&message, at_once).await
-        } else {
-            let detail = "the server offers no login here (LOGINDISABLED); it may want TLS first";
-            return Err(Error::Auth(detail.to_owned()));
-        };
-        let outcome = outcome.map_err(login_error)?;
-        if let Some(capabilities) = outcome.capabilities() {
-            self.capabilities = capabilities;
-        }
-        Ok(())
-    }
-
-    /// `at_once`: the server takes the message with the command (RFC 4959).
-    async fn authenticate_plain(&mut self, message: &str, at_once: bool) -> Result<Outcome, Error> {
-        if at_once {
-            return self.exec("AUTHENTICATE", &format!("AUTHENTICATE PLAIN {message}")).await;
-        }
-        let mut running = self.begin("AUTHENTICATE", "AUTHENTICATE PLAIN").await?;
-        loop {
-            match self.step(&mut running).await? {
-                Step::Continue => self.send(&format!("{message}\r\n"), "AUTHENTICATE").await?,
-                Step::Data(..) => {}
-                Step::Done(outcome) => return Ok(outcome),
-            }
-        }
     }
 
     /// All folders (LIST), with their special-use attributes (RFC 6154).
@@ -264,8 +183,11 @@ impl Session {
         let done = self
             .run(verb, &format!("{verb} {name}"), |data, _| {
                 if let Untagged::Status(outcome) = data {
-                    uidvalidity = outcome.code_number("UIDVALIDITY").or(uidvalidity);
-                    uid_next = outcome.code_number("UIDNEXT").or(uid_next);
+                    match outcome.code {
+                        Some(Code::UidValidity(number)) => uidvalidity = Some(number),
+                        Some(Code::UidNext(number)) => uid_next = Some(number),
+                        _ => {}
+                    }
                 }
             })
             .await?;
@@ -275,7 +197,12 @@ impl Session {
             Error::Protocol("the server gives no UIDVALIDITY, so messages have no lasting number".to_owned())
         })?;
         self.uidvalidity = Some(uidvalidity);
-        Ok(Opened { uidvalidity, uid_next, exists, read_only: read_only || done.has_code("READ-ONLY") })
+        Ok(Opened {
+            uidvalidity,
+            uid_next,
+            exists,
+            read_only: read_only || done.code == Some(Code::ReadOnly),
+        })
     }
 
     /// NOOP: the server tells what is new.
@@ -330,7 +257,6 @@ impl Session {
                     let uid = fetched.uid.ok_or_else(|| {
                         Error::Protocol("the server sends a message without its UID".to_owned())
                     })?;
-                    let section = section.slice(..section.len().min(SECTION_MAX));
                     let internal_date = fetched.internal_date.as_deref().and_then(internal_date);
                     return Ok(Some(Message {
                         sequence: fetched.sequence,
@@ -392,7 +318,8 @@ impl Session {
     /// When the connection fails.
     pub async fn done(&mut self) -> Result<bool, Error> {
         let Some(tag) = self.idle.take() else { return Ok(true) };
-        self.send("DONE\r\n", "DONE").await?;
+        let sent = async { self.imap.run_command_untagged("DONE").await.map_err(lost) };
+        within(self.limit, "DONE", sent).await?;
         let mut running = Running { what: "DONE", tag, left: self.limit };
         loop {
             match self.step(&mut running).await {
@@ -411,15 +338,15 @@ impl Session {
     /// # Errors
     /// When the connection ends: that is a loss, never a mere wake.
     pub async fn listen(&mut self) -> Result<(), Error> {
-        let frame = self.wire.next().await?;
-        match parse(&frame.bytes).map_err(|error| self.masked(error))? {
-            Response::Untagged(data) => self.note(&data, frame.read_at),
+        let (response, read_at) = self.read().await?;
+        match response {
+            Response::Untagged(data) => self.note(&data, read_at),
             Response::Tagged(tag, _) if self.idle.as_deref() == Some(tag.as_str()) => {
                 self.idle = None;
                 Ok(())
             }
             Response::Tagged(tag, _) => Err(unexpected_tag(&tag)),
-            Response::Continue(_) => Err(unexpected_continue()),
+            Response::Continue => Err(unexpected_continue()),
         }
     }
 
@@ -453,34 +380,35 @@ impl Session {
     }
 
     async fn begin(&mut self, what: &'static str, command: &str) -> Result<Running, Error> {
-        self.tag = self.tag.wrapping_add(1);
-        let tag = format!("m{}", self.tag);
-        self.send(&format!("{tag} {command}\r\n"), what).await?;
+        let sent = async { self.imap.run_command(command).await.map_err(lost) };
+        let tag = within(self.limit, what, sent).await?.0;
         Ok(Running { what, tag, left: self.limit })
     }
 
-    async fn send(&mut self, line: &str, what: &'static str) -> Result<(), Error> {
-        connect::within(self.limit, what, self.wire.send(line.as_bytes())).await
+    /// The next response and when it was read. Safe to be dropped while waiting: nothing read is lost.
+    async fn read(&mut self) -> Result<(Response, Instant), Error> {
+        match self.imap.read_response().await {
+            Ok(Some(data)) => Ok((Response::from(data.parsed()), self.imap.get_ref().last_read())),
+            Ok(None) => Err(hung_up()),
+            Err(error) => Err(self.secrets.masked(lost(error.into()))),
+        }
     }
 
     async fn step(&mut self, running: &mut Running) -> Result<Step, Error> {
         let waiting = Instant::now();
         let timeout = Error::Timeout { what: running.what, limit: self.limit };
-        let frame = tokio::time::timeout(running.left, self.wire.next()).await.map_err(|_| timeout)??;
+        let (response, read_at) =
+            tokio::time::timeout(running.left, self.read()).await.map_err(|_| timeout)??;
         running.left = running.left.saturating_sub(waiting.elapsed());
-        match parse(&frame.bytes).map_err(|error| self.masked(error))? {
+        match response {
             Response::Untagged(data) => {
-                self.note(&data, frame.read_at)?;
-                Ok(Step::Data(data, frame.read_at))
+                self.note(&data, read_at)?;
+                Ok(Step::Data(data, read_at))
             }
-            Response::Continue(_) => Ok(Step::Continue),
+            Response::Continue => Ok(Step::Continue),
             Response::Tagged(tag, outcome) if tag == running.tag => match outcome.status {
                 Status::Ok => Ok(Step::Done(outcome)),
-                _ => Err(Error::Refused {
-                    what: running.what,
-                    words: self.words(&outcome),
-                    code: outcome.code.and_then(|code| code.split(' ').next().map(str::to_owned)),
-                }),
+                _ => Err(self.secrets.masked(refused(running.what, &outcome))),
             },
             Response::Tagged(tag, _) => Err(unexpected_tag(&tag)),
         }
@@ -493,34 +421,174 @@ impl Session {
             Untagged::Expunge(sequence) => self.view.expunge(*sequence),
             Untagged::Capability(capabilities) => self.capabilities.clone_from(capabilities),
             Untagged::Status(outcome) if outcome.status == Status::Bye => {
-                return Err(Error::Closed(format!("the server says: {}", self.words(outcome))));
+                return Err(self.secrets.masked(goodbye(outcome)));
             }
-            Untagged::Status(outcome) => {
-                let told = outcome.code_number("UIDVALIDITY");
-                if self.uidvalidity.is_some() && told.is_some() && told != self.uidvalidity {
+            Untagged::Status(Outcome { code: Some(Code::UidValidity(told)), .. }) => {
+                if self.uidvalidity.is_some_and(|known| known != *told) {
                     return Err(Error::Closed("UIDVALIDITY changed while the folder was open".to_owned()));
                 }
             }
-            Untagged::List(_) | Untagged::Search(_) | Untagged::Fetch(_) | Untagged::Other => {}
+            Untagged::Status(_)
+            | Untagged::List(_)
+            | Untagged::Search(_)
+            | Untagged::Fetch(_)
+            | Untagged::Other => {}
         }
         Ok(())
     }
+}
 
-    fn words(&self, outcome: &Outcome) -> String {
-        self.printable(&outcome.words())
+/// What no error text may contain: the password in each form in which it is sent.
+#[derive(Clone, Debug)]
+struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    fn of(account: &Account) -> Self {
+        let pass = account.pass.reveal();
+        let mut secrets = vec![account.pass.clone()];
+        secrets.extend(quoted(pass).ok().map(Secret::new));
+        secrets.push(Secret::new(command::sasl_plain_base64(&account.user, pass)));
+        Self(secrets)
     }
 
     fn printable(&self, words: &str) -> String {
-        let secrets: Vec<&str> = self.secrets.iter().map(Secret::reveal).collect();
+        let secrets: Vec<&str> = self.0.iter().map(Secret::reveal).collect();
         printable(words, &secrets)
     }
 
     fn masked(&self, error: Error) -> Error {
         match error {
             Error::Protocol(text) => Error::Protocol(self.printable(&text)),
-            other => other,
+            Error::Closed(text) => Error::Closed(self.printable(&text)),
+            Error::Auth(text) => Error::Auth(self.printable(&text)),
+            Error::Tls(text) => Error::Tls(self.printable(&text)),
+            Error::Refused { what, code, words } => {
+                Error::Refused { what, code, words: self.printable(&words) }
+            }
+            Error::Dns { .. } | Error::Connect { .. } | Error::Timeout { .. } | Error::Folder(_) => error,
         }
     }
+}
+
+async fn greeting(client: &mut Client<Guard>, account: &Account, limit: Duration) -> Result<(), Error> {
+    let read = async { client.read_response().await.map_err(|error| lost(error.into())) };
+    let Some(data) = within(limit, "the connection: no greeting", read).await? else { return Err(hung_up()) };
+    let Response::Untagged(Untagged::Status(outcome)) = Response::from(data.parsed()) else {
+        let detail = "the server does not greet as IMAP servers do; check host and port";
+        return Err(Error::Protocol(detail.to_owned()));
+    };
+    match outcome.status {
+        Status::Ok => Ok(()),
+        Status::Bye => Err(goodbye(&outcome)),
+        Status::PreAuth if account.tls == TlsMode::StartTls => {
+            let detail = "the server greets as already logged in, without TLS: is somebody in between?";
+            Err(Error::Tls(detail.to_owned()))
+        }
+        Status::PreAuth => {
+            let detail =
+                "the server greets as already logged in (PREAUTH), nobody knows as whom; check the port";
+            Err(Error::Protocol(detail.to_owned()))
+        }
+        Status::No | Status::Bad => Err(Error::Protocol(outcome.words)),
+    }
+}
+
+/// A command that needs no login. What it brings is remembered by the guard.
+async fn before_login(
+    client: &mut Client<Guard>,
+    command: &'static str,
+    limit: Duration,
+) -> Result<(), Error> {
+    let done = tokio::time::timeout(limit, client.run_command_and_check_ok(command, None)).await;
+    let done = done.map_err(|_| Error::Timeout { what: command, limit })?;
+    done.map_err(|error| told_or_lost(client, command, error))
+}
+
+/// The login itself, in the form that the server offers and that can carry the user name and password.
+async fn log_in(
+    mut client: Client<Guard>,
+    account: &Account,
+    limit: Duration,
+) -> Result<async_imap::Session<Guard>, Error> {
+    if client.get_ref().capabilities().is_empty() {
+        before_login(&mut client, "CAPABILITY", limit).await?;
+    }
+    let (user, pass) = (&account.user, account.pass.reveal());
+    for (what, text) in [("user name", user.as_str()), ("password", pass)] {
+        quoted(text)
+            .map_err(|_| Error::Auth(format!("the {what} contains a line break or a NUL; correct it")))?;
+    }
+    let offers = client.get_ref().capabilities();
+    let may_plain = offers.iter().any(|offer| offer == "AUTH=PLAIN");
+    let may_log_in = !offers.iter().any(|offer| offer == "LOGINDISABLED");
+    // Quoted strings are 7-bit (RFC 3501, section 4.3), PLAIN is UTF-8 (RFC 4616).
+    let by_login = may_log_in && (user.is_ascii() && pass.is_ascii() || !may_plain);
+    if !by_login && !may_plain {
+        let detail = "the server offers no login here (LOGINDISABLED); it may want TLS first";
+        return Err(Error::Auth(detail.to_owned()));
+    }
+    // After the login they may be others (RFC 3501, section 6.2.3).
+    client.get_mut().forget_capabilities();
+    let what = if by_login { "LOGIN" } else { "AUTHENTICATE" };
+    let logged_in = async {
+        if by_login {
+            client.login(user, pass).await
+        } else {
+            client.authenticate("PLAIN", Plain { user, pass }).await
+        }
+    };
+    let logged_in = tokio::time::timeout(limit, logged_in).await;
+    let logged_in = logged_in.map_err(|_| Error::Timeout { what, limit })?;
+    logged_in.map_err(|(error, client)| login_error(told_or_lost(&client, what, error)))
+}
+
+/// SASL PLAIN (RFC 4616).
+struct Plain<'a> {
+    user: &'a str,
+    pass: &'a str,
+}
+
+impl Authenticator for Plain<'_> {
+    type Response = String;
+
+    fn process(&mut self, _challenge: &[u8]) -> String {
+        command::sasl_plain(self.user, self.pass)
+    }
+}
+
+/// What the server itself said, where the library only tells that it said no.
+fn told_or_lost(client: &Client<Guard>, what: &'static str, error: async_imap::error::Error) -> Error {
+    use async_imap::error::Error as Library;
+    match (error, client.get_ref().outcome()) {
+        (Library::No(_) | Library::Bad(_), Some(outcome)) => refused(what, outcome),
+        (_, Some(outcome)) if outcome.status == Status::Bye => goodbye(outcome),
+        (error, _) => lost(error),
+    }
+}
+
+/// Why nothing more can be read or sent.
+fn lost(error: async_imap::error::Error) -> Error {
+    use async_imap::error::Error as Library;
+    match error {
+        // The guard's own errors come through the library as they are.
+        Library::Io(error) => {
+            error.downcast::<Error>().unwrap_or_else(|error: io::Error| Error::Closed(error.to_string()))
+        }
+        Library::ConnectionLost => hung_up(),
+        other => Error::Protocol(other.to_string()),
+    }
+}
+
+fn hung_up() -> Error {
+    Error::Closed("the server hung up".to_owned())
+}
+
+fn goodbye(outcome: &Outcome) -> Error {
+    Error::Closed(format!("the server says: {}", outcome.words))
+}
+
+fn refused(what: &'static str, outcome: &Outcome) -> Error {
+    Error::Refused { what, code: outcome.other_code(), words: outcome.words.clone() }
 }
 
 /// A refused login, unless the server says that it is its own trouble (RFC 5530): then it is tried again as after any

@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn the_lowest_are_forgotten_first() {
         let mut uids = Uids::from_iter([1, 3, 4, 9]);
-        assert_eq!(uids.limit(3), Some(2));
+        assert_eq!(uids.limit(3), None);
+        assert_eq!(uids.limit(2), Some(2));
         assert_eq!(uids.limit(1), Some(5));
         assert_eq!(uids.limit(1), None);
         assert_eq!(uids.to_string(), "9");

@@ -135,7 +135,7 @@ impl ConnectionFailure {
 pub struct MailboxMetrics {
     pub(super) detection_lag: Histogram<13>,
     pub(super) foreign_tokens: Counter,
-    pub(super) failures: Each<ConnectionFailure, Counter, 8>,
+    pub(super) failures: Each<ConnectionFailure, Counter, 9>,
     pub(super) folders: Named<FolderMetrics>,
 }
 

@@ -13,8 +13,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::Account;
 use crate::domain::submission::{Outcome, Phase, Reason};
+use crate::smtp::ledger::Fault;
 use crate::smtp::run::Run;
-use crate::smtp::wire::Fault;
 use crate::tls;
 
 /// More addresses than this are not tried: the time for each would be too short.
@@ -115,4 +115,34 @@ pub(super) async fn secure(
 
 fn milliseconds(duration: Duration) -> String {
     format!("{} ms", duration.as_millis())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::smtp::mask::Mask;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_refuses() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let (limits, mask) = (Limits::default(), Mask::default());
+        let mut run = Run::new(&limits, &mask);
+        run.enter(Phase::Connect);
+        let tcp = reach(vec![closed, open], "mail.example", &run).await.unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), open);
+        assert!(tcp.nodelay().unwrap());
+        match reach(vec![closed, closed], "mail.example", &run).await.unwrap_err() {
+            Outcome::Failed { phase: Phase::Connect, reason: Reason::Connect, detail } => {
+                assert!(detail.starts_with("cannot connect to mail.example: "), "{detail}");
+                assert_eq!(detail.matches(&closed.to_string()).count(), 2, "{detail}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

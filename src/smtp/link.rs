@@ -1,4 +1,4 @@
-//! lettre's connection, asked by the [`Ledger`] and not by its errors how an exchange went.
+//! lettre's connection. How an exchange went is asked of the [`Ledger`], not of lettre's errors.
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -10,7 +10,8 @@ use lettre::transport::smtp::extension::ClientId;
 use tokio::time::{timeout, timeout_at};
 
 use crate::smtp::dial::Transport;
-use crate::smtp::wire::{Dot, Fault, Ledger, Sending, Wire};
+use crate::smtp::ledger::{Dot, Fault, Ledger, Sending};
+use crate::smtp::wire::Wire;
 
 /// A connection that said EHLO.
 pub(super) struct Link {

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::Limits;
 use crate::domain::submission::{Attempt, Outcome, Phase, Reason};
+use crate::smtp::ledger::Fault;
 use crate::smtp::mask::Mask;
 use crate::smtp::reply::Raw;
-use crate::smtp::wire::Fault;
 
 /// One attempt under way. The functions that drive it return `Err` with the outcome that ends it.
 pub(super) struct Run<'a> {

@@ -15,11 +15,12 @@ use tokio::time::timeout;
 use crate::config::{Account, TlsMode};
 use crate::domain::submission::{Outcome, Phase, Reason};
 use crate::smtp::dial::{self, Transport};
+use crate::smtp::ledger::{Fault, Ledger};
 use crate::smtp::link::Link;
 use crate::smtp::reply::{self, Raw};
 use crate::smtp::run::Run;
 use crate::smtp::transaction::Connection;
-use crate::smtp::wire::{Fault, Ledger, Wire};
+use crate::smtp::wire::Wire;
 
 /// How much of a server's list of mechanisms an error message shows.
 const MECHANISMS_SHOWN: usize = 100;

@@ -7,6 +7,7 @@
 )]
 
 mod ambiguity;
+mod hostile;
 mod reuse;
 mod server;
 mod stages;

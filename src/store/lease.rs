@@ -42,7 +42,7 @@ impl Store {
                      insert into maildt.lease as l
                          (holder, epoch, backend, backend_start, renewed_at, expires_at)
                      select $1, 1, pg_backend_pid(), (select backend_start from pg_stat_activity where pid = pg_backend_pid()),
-                         clock_timestamp(), clock_timestamp() + make_interval(secs => $3)
+                         clock_timestamp(), clock_timestamp() + make_interval(secs => $3::float8)
                      on conflict (only_row) do update set
                          holder = excluded.holder,
                          epoch = case when l.holder = $1 and l.epoch = $2 then l.epoch else l.epoch + 1 end,
@@ -50,8 +50,8 @@ impl Store {
                          renewed_at = excluded.renewed_at, expires_at = excluded.expires_at
                      where l.holder = $1
                          or l.expires_at <= clock_timestamp()
-                         or l.expires_at > clock_timestamp() + make_interval(secs => 2 * $3 + 5)
-                         or (l.renewed_at < clock_timestamp() - make_interval(secs => 1.5 * $4)
+                         or l.expires_at > clock_timestamp() + make_interval(secs => 2 * $3::float8 + 5)
+                         or (l.renewed_at < clock_timestamp() - make_interval(secs => 1.5 * $4::float8)
                              and not exists (select 1 from pg_stat_activity a
                                  where a.pid = l.backend and a.backend_start is not distinct from l.backend_start))
                      returning epoch",

@@ -119,6 +119,7 @@ async fn searches() {
         ("HEADER x-maildt-probe bet", "2"),
         ("NOT HEADER X-MailDT-Probe \"\"", "3"),
         ("OR SUBJECT alpha SUBJECT beta", "1 2"),
+        ("OR HEADER X-MailDT-Probe alpha SUBJECT gamma", "1 3"),
         ("OR (UID 1 SEEN) (UID 2:3 UNSEEN)", "3"),
         ("UNSEEN", "1 3"),
         ("SEEN KEYWORD todo", "2"),
@@ -291,6 +292,12 @@ async fn a_new_uid_validity_ends_the_session() {
     let mut client = imap_inbox(&server).await;
     assert_eq!(client.imap("UID SEARCH ALL").await[0], "* SEARCH 1");
     assert_eq!(server.uid_state(USER, INBOX).unwrap(), (after, 2));
+
+    client.imap("SELECT Junk").await;
+    client.send("t IDLE\r\n").await;
+    assert!(client.line().await.starts_with("+ "));
+    server.change_uid_validity(USER, JUNK).unwrap();
+    assert!(client.line().await.starts_with("* BYE"), "in a folder where nothing ever happened, too");
 }
 
 #[tokio::test]

@@ -79,3 +79,21 @@ async fn rate_of_submissions_and_removals() {
 }
 
 const TO: &str = "probe@demo.test";
+
+#[tokio::test]
+async fn memory_is_bounded_and_the_oldest_go_first() {
+    let mut options = Options::default().account(USER, PASSWORD);
+    options.limits.folder_messages = 2;
+    options.limits.ledger_entries = 2;
+    let server = MailServer::start(options).await.unwrap();
+    let mut client = smtp_login(&server).await;
+    for subject in ["1", "2", "3"] {
+        assert!(submit(&mut client, TO, &message(subject)).await.starts_with("250"));
+    }
+    eventually("the third is saved", || server.uids(USER, INBOX).unwrap().contains(&3)).await;
+    assert_eq!(server.uids(USER, INBOX).unwrap(), [2, 3]);
+    eventually("the ledger says so", || server.ledger().submissions()[1].saved.len() == 1).await;
+    let kept: Vec<_> = server.ledger().submissions().iter().map(|s| s.raw.clone()).collect();
+    assert_eq!(kept, [message("2"), message("3")]);
+    assert_eq!(server.ledger().count(), 3);
+}

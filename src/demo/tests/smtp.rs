@@ -273,6 +273,18 @@ async fn stopping_says_goodbye() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_does_not_hold_up_the_stop() {
+    let server = server().await;
+    server.fill(USER, INBOX, 50_000).unwrap();
+    let mut client = imap_inbox(&server).await;
+    client.send("t FETCH 1:* BODY.PEEK[]\r\n").await;
+    assert!(client.line().await.starts_with("* 1 FETCH"));
+    let shared = Arc::clone(&server.shared);
+    within(server.stop()).await;
+    assert!(shared.tasks.is_empty());
+}
+
+#[tokio::test]
 async fn certificates_for_others_and_of_yesterday_do_not_pass() {
     let bad = [
         Certificate { names: vec!["other.test".to_owned()], days: 90 },

@@ -96,7 +96,7 @@ impl Watcher {
             folder if folder.eq_ignore_ascii_case("\\Junk") => Placement::Junk,
             _ => Placement::Other,
         };
-        let place = Arc::new(Place {
+        let as_configured = Arc::new(Place {
             mailbox: Arc::from(setting.mailbox.name.as_str()),
             folder: Arc::from(folder),
             name: Arc::from(folder),
@@ -109,7 +109,7 @@ impl Watcher {
             releases,
             gate,
             pace,
-            place,
+            place: as_configured,
             known: None,
             resume,
             lost_since: None,

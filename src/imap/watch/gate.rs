@@ -104,7 +104,7 @@ mod tests {
     async fn two_folders_make_one_refused_login() {
         let gate = Arc::new(Gate::default());
         let attempts = AtomicU32::new(0);
-        let limits = Limits { login_refused_min: Duration::from_secs(60), ..Limits::default() };
+        let limits = Limits { login_refused_min: Duration::from_mins(1), ..Limits::default() };
         let attempt = async || {
             gate.pass(&limits, 0.0, async {
                 attempts.fetch_add(1, Ordering::Relaxed);

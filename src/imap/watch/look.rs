@@ -273,8 +273,7 @@ impl Watcher {
             examined.push(message.uid);
             let seen_at = session.view.announced(message.sequence).unwrap_or(message.read_at);
             if may_be_report(&message.section) {
-                let section = Bytes::copy_from_slice(&message.section);
-                suspects.push(Suspect { message: Message { section, ..message }, seen_at });
+                suspects.push(Suspect { message, seen_at });
             } else if mentions_probe(&message.section) {
                 self.found(visit, &message, None, seen_at).await?;
             }
@@ -302,8 +301,7 @@ impl Watcher {
                 continue;
             };
             if mentions_probe(&body.section) || mentions_probe(&suspect.message.section) {
-                let whole = Bytes::copy_from_slice(&body.section);
-                self.found(visit, &suspect.message, Some(whole), suspect.seen_at).await?;
+                self.found(visit, &suspect.message, Some(body.section), suspect.seen_at).await?;
             }
         }
         Ok(())
@@ -324,8 +322,7 @@ impl Watcher {
                 uid: message.uid,
             },
             internal_date: message.internal_date,
-            // A copy: the section is a part of a larger read buffer that it would keep alive.
-            header: Bytes::copy_from_slice(&message.section),
+            header: message.section.clone(),
             body,
             seen_at,
             previous_look: visit.last_look,

@@ -1,5 +1,5 @@
 //! The watcher against servers that do what Dovecot cannot be made to do.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 mod fake;
 mod login;
@@ -65,7 +65,7 @@ impl Scene {
             command: Duration::from_millis(500),
             reconnect_min: Duration::from_millis(5),
             reconnect_max: Duration::from_millis(20),
-            login_refused_min: Duration::from_secs(60),
+            login_refused_min: Duration::from_mins(1),
             ..Limits::default()
         };
         let (sender, events) = mpsc::channel(10_000);
@@ -73,7 +73,7 @@ impl Scene {
             mailbox: Arc::new(mailbox),
             tls: no_trust(),
             limits: Arc::new(limits),
-            check_interval: Duration::from_secs(3600),
+            check_interval: Duration::from_hours(1),
             outlook: Arc::new(Outlook::new()),
             events: sender,
             cancel: CancellationToken::new(),

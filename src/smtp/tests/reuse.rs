@@ -80,6 +80,17 @@ async fn a_refused_rset_is_a_dead_connection() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_it_closes_is_not_spoken_to_again() {
+    let closing = [stages(0..4), vec![hear("RCPT"), say("421 4.3.2 closing\r\n")]].concat();
+    let server = Server::start(vec![closing, stages(0..7)]).await;
+    let pool = server.pool(TlsMode::None);
+    assert!(matches!(submit(&pool).await.outcome, Outcome::Refused { phase: Phase::Rcpt, .. }));
+    assert!(accepted(&submit(&pool).await));
+    server.until(|heard| heard[0].last().unwrap() == "(closed)").await;
+    assert_eq!(server.heard()[0].len(), 5, "{:?}", server.heard());
+}
+
+#[tokio::test]
 async fn a_new_connection_gets_no_second_try() {
     let down = || [stages(0..3), vec![hear("MAIL"), say("421 4.3.2 closing\r\n"), Step::Close]].concat();
     let server = Server::start(vec![[stages(0..7), vec![Step::Close]].concat(), down(), stages(0..7)]).await;

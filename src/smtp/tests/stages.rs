@@ -193,6 +193,21 @@ async fn odd_but_valid_replies_are_understood() {
     }
 }
 
+#[tokio::test]
+async fn a_server_without_a_word_is_understood() {
+    let server = Server::start(vec![
+        [vec![say("220\r\n"), hear("EHLO"), say("250\r\n")], again()].concat(),
+        [vec![say("220\r\n"), hear("EHLO"), say("250-  \r\n250 \r\n")], again()].concat(),
+    ])
+    .await;
+    let mut sender = server.sender(TlsMode::None);
+    sender.account.user = String::new();
+    for _ in 0..2 {
+        let attempt = submit(&server.pool_with(sender.clone(), patient(), Reuse::default())).await;
+        assert!(matches!(attempt.outcome, Outcome::Accepted { .. }), "{attempt:?}");
+    }
+}
+
 /// A reply too many must not be taken for the reply to the next command: the last one would be a false acceptance.
 #[tokio::test]
 async fn a_reply_too_many_is_never_counted() {

@@ -31,6 +31,8 @@ pub(super) enum Fault {
     Raw(String),
     /// These lines before everything else.
     Before(&'static str),
+    /// A mail arrives and is announced before the answer begins, and not again.
+    Arrival(String),
     Hang,
     HangUp,
 }
@@ -46,7 +48,6 @@ pub(super) struct State {
     pub faults: HashMap<&'static str, (Fault, u32)>,
     /// Every command, without its tag.
     pub log: Vec<String>,
-    pub logins: u32,
 }
 
 #[derive(Clone)]
@@ -68,7 +69,6 @@ impl Fake {
             folders: vec![("", "INBOX")],
             faults: HashMap::new(),
             log: Vec::new(),
-            logins: 0,
         };
         let fake = Self {
             state: Arc::new(Mutex::new(state)),
@@ -128,12 +128,20 @@ impl Fake {
         }
         write.write_all(b"* OK ready\r\n").await.ok()?;
         let mut told = 0;
+        let mut idle_tag = String::new();
         loop {
             let mut line = String::new();
             if read.read_line(&mut line).await.ok()? == 0 {
                 return None;
             }
-            let (tag, command) = line.trim_end().split_once(' ')?;
+            let line = line.trim_end();
+            // After an IDLE that a fault answered, its end is a line without a tag.
+            let (tag, command) = line.split_once(' ').unwrap_or((idle_tag.as_str(), line));
+            let tag = tag.to_owned();
+            let tag = tag.as_str();
+            if command == "IDLE" {
+                tag.clone_into(&mut idle_tag);
+            }
             self.state().log.push(command.to_owned());
             let fault = self.strike(command);
             match &fault {
@@ -143,8 +151,19 @@ impl Fake {
                     write.write_all(text.replace("TAG", tag).as_bytes()).await.ok()?;
                     continue;
                 }
+                Some(Fault::Arrival(header)) => {
+                    self.deliver(header);
+                    told += 1;
+                    write.write_all(format!("* {told} EXISTS\r\n").as_bytes()).await.ok()?;
+                }
                 Some(Fault::Before(text)) => write.write_all(text.as_bytes()).await.ok()?,
                 Some(Fault::Answer(_)) | None => {}
+            }
+            if command == "AUTHENTICATE PLAIN" {
+                write.write_all(b"+ \r\n").await.ok()?;
+                let mut message = String::new();
+                read.read_line(&mut message).await.ok()?;
+                self.state().log.push(message.trim_end().to_owned());
             }
             if command == "IDLE" && !matches!(fault, Some(Fault::Answer(_))) {
                 self.idle(&mut read, write, tag, &mut told).await?;
@@ -204,7 +223,6 @@ impl Fake {
         let words: Vec<&str> = command.split(' ').collect();
         match words.as_slice() {
             ["CAPABILITY"] => write!(data, "* CAPABILITY {}\r\n", state.capabilities).unwrap(),
-            ["LOGIN", ..] => state.logins += 1,
             ["LIST", ..] => {
                 for (attributes, name) in &state.folders {
                     write!(data, "* LIST ({attributes}) \"/\" \"{name}\"\r\n").unwrap();
@@ -279,8 +297,8 @@ impl State {
         let last = self.mails.last().map_or(0, |mail| mail.uid);
         let number = |text: &str| if text == "*" { last } else { text.parse().unwrap() };
         set.split(',').any(|part| {
-            let (a, b) =
-                part.split_once(':').map_or((number(part), number(part)), |(a, b)| (number(a), number(b)));
+            let (a, b) = part.split_once(':').unwrap_or((part, part));
+            let (a, b) = (number(a), number(b));
             // `n:*` is a range in any order: it includes the last message.
             (a.min(b)..=a.max(b)).contains(&uid)
         })

@@ -67,10 +67,11 @@ async fn a_password_with_a_line_break_is_never_sent() {
 #[tokio::test]
 async fn where_login_is_disabled_plain_is_used() {
     let fake = Fake::start().await;
-    fake.state().capabilities = "IMAP4rev1 LOGINDISABLED AUTH=PLAIN SASL-IR";
+    fake.state().capabilities = "IMAP4rev1 LOGINDISABLED AUTH=PLAIN";
     let mut scene = Scene::of(&fake).start();
     scene.synced().await;
-    assert_eq!(fake.count("AUTHENTICATE PLAIN AG1lAHMzY3JldCAicGFzcw=="), 1);
+    assert_eq!(fake.count("AUTHENTICATE PLAIN"), 1);
+    assert_eq!(fake.count("AG1lAHMzY3JldCAicGFzcw=="), 1);
     assert_eq!(fake.count("LOGIN"), 0);
     scene.stop().await;
 
@@ -99,6 +100,7 @@ async fn without_starttls_no_password_is_sent() {
     fake.fault("GREETING", Fault::Raw("* PREAUTH welcome\r\n".to_owned()), 99);
     let mut scene = Scene::of(&fake).mailbox(|mailbox| mailbox.account.tls = TlsMode::StartTls).start();
     assert_eq!(scene.lost().await.reason, Reason::Tls);
+    assert!(fake.state().log.is_empty());
     scene.stop().await;
 }
 

@@ -1,15 +1,22 @@
-//! Responses cut out of the byte stream: each read whole, none larger than its bound.
+//! Stands between the network and the client library: what comes through is whole, bounded and readable.
 //!
-//! A response is a line, in which literals (RFC 3501, section 4.3) may stand: `{n}`, CRLF, n bytes, and the line goes
+//! The library reads ahead without a bound, ends the session at a response that it does not know, and panics at a few.
+//! None of that reaches it. A response is a line, in which literals (RFC 3501, section 4.3) may stand: `{n}`, CRLF, n bytes, and the line goes
 //! on. Sizes come from the other side, so they are checked before anything is allocated for them.
 
 use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
 use super::error::Error;
+use super::response::{Outcome, Response, Untagged};
+use super::screen;
 
 /// The largest literal that we accept, in bytes. We ask for 64 KiB at most.
 pub const LITERAL_MAX: u64 = 256 * 1024;
@@ -25,14 +32,6 @@ const CHUNK: usize = 16 * 1024;
 /// Anything that IMAP can be spoken over.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-/// One whole response, without its last CRLF.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    pub bytes: Bytes,
-    /// When its last part was read from the connection.
-    pub read_at: Instant,
-}
 
 /// A response that is larger than its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,74 +151,140 @@ fn is_quoted(text: &[u8]) -> bool {
     open
 }
 
-/// A connection that yields responses and takes commands.
-pub struct Wire {
+/// A connection on which only whole, bounded responses come through, and only such as the client library can read.
+pub struct Guard {
     stream: Box<dyn Stream>,
-    buffer: BytesMut,
+    incoming: BytesMut,
     cutter: Cutter,
     read_at: Instant,
+    /// What is left to be passed of the response that was let through last.
+    passing: Bytes,
+    /// When the last part of that response was read.
+    shown_at: Instant,
+    /// A command, until it is flushed: one piece for the network, although it is written in several.
+    outgoing: Vec<u8>,
+    sent: usize,
+    capabilities: Vec<String>,
+    outcome: Option<Outcome>,
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("buffered", &self.buffer.len()).finish_non_exhaustive()
+        f.debug_struct("Guard").field("incoming", &self.incoming.len()).finish_non_exhaustive()
     }
 }
 
-impl Wire {
+impl Guard {
     pub fn new(stream: impl Stream + 'static) -> Self {
+        let now = Instant::now();
         Self {
             stream: Box::new(stream),
-            buffer: BytesMut::new(),
+            incoming: BytesMut::new(),
             cutter: Cutter::default(),
-            read_at: Instant::now(),
+            read_at: now,
+            passing: Bytes::new(),
+            shown_at: now,
+            outgoing: Vec::new(),
+            sent: 0,
+            capabilities: Vec::new(),
+            outcome: None,
         }
     }
 
-    /// The next response. Safe to be dropped while waiting: nothing read is lost.
-    ///
-    /// # Errors
-    /// At the end of the stream, and for a response that is larger than its bound.
-    pub async fn next(&mut self) -> Result<Frame, Error> {
-        loop {
-            let cut = self.cutter.cut(&self.buffer);
-            let cut = cut.map_err(|TooLarge(what)| {
-                Error::Protocol(format!("the server sends {what} that is larger than we are ready to hold"))
-            })?;
-            if let Some(length) = cut {
-                let bytes = self.buffer.split_to(length).freeze();
-                let bytes = match bytes.as_ref() {
-                    [.., b'\r', b'\n'] => bytes.slice(..bytes.len() - 2),
-                    _ => return Err(Error::Protocol("a line ends without CR".to_owned())),
-                };
-                return Ok(Frame { bytes, read_at: self.read_at });
-            }
-            self.buffer.reserve(self.cutter.missing().max(CHUNK));
-            match self.stream.read_buf(&mut self.buffer).await {
-                Ok(0) => return Err(Error::Closed("the server hung up".to_owned())),
-                Ok(_) => self.read_at = Instant::now(),
-                Err(error) => return Err(Error::Closed(error.to_string())),
-            }
-        }
+    /// When the response that came through last was read. Responses come through one at a time, so this is the time of
+    /// the one that the client library has just given out.
+    pub(super) fn last_read(&self) -> Instant {
+        self.shown_at
     }
 
-    /// Sends all of `bytes` in one piece.
-    ///
-    /// # Errors
-    /// When the connection is gone.
-    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let sent = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        };
-        sent.await.map_err(|error| Error::Closed(error.to_string()))
+    /// What the server said last that it can do.
+    pub(super) fn capabilities(&self) -> &[String] {
+        &self.capabilities
+    }
+
+    /// What was said in the clear is void once there is TLS, and before a login it may differ from after.
+    pub(super) fn forget_capabilities(&mut self) {
+        self.capabilities.clear();
+    }
+
+    /// The last tagged status or BYE.
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
     }
 
     /// The bare stream, for the change to TLS. `None` when the server sent more than it was asked for: what stands
     /// there before the handshake would later be read as if it had been protected (RFC 3501, section 6.2.1).
-    #[must_use]
-    pub fn into_stream(self) -> Option<Box<dyn Stream>> {
-        self.buffer.is_empty().then_some(self.stream)
+    pub(super) fn into_stream(self) -> Option<Box<dyn Stream>> {
+        (self.incoming.is_empty() && self.passing.is_empty()).then_some(self.stream)
+    }
+
+    fn let_through(&mut self, frame: &Bytes) -> Result<(), Error> {
+        self.shown_at = self.read_at;
+        let Some(passing) = screen::screened(frame)? else { return Ok(()) };
+        if let Some(response) = screen::read(&passing) {
+            match response {
+                Response::Untagged(Untagged::Capability(capabilities)) => self.capabilities = capabilities,
+                Response::Tagged(_, outcome) | Response::Untagged(Untagged::Status(outcome)) => {
+                    if let Some(capabilities) = outcome.capabilities() {
+                        self.capabilities = capabilities;
+                    }
+                    self.outcome = Some(outcome);
+                }
+                Response::Untagged(_) | Response::Continue => {}
+            }
+        }
+        self.passing = passing;
+        Ok(())
+    }
+}
+
+impl AsyncRead for Guard {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while this.passing.is_empty() {
+            let cut = this.cutter.cut(&this.incoming).map_err(|TooLarge(what)| {
+                Error::Protocol(format!("the server sends {what} that is larger than we are ready to hold"))
+            });
+            if let Some(length) = cut.map_err(io::Error::other)? {
+                let frame = this.incoming.split_to(length).freeze();
+                this.let_through(&frame).map_err(io::Error::other)?;
+                continue;
+            }
+            this.incoming.reserve(this.cutter.missing().max(CHUNK));
+            if ready!(poll_read_buf(Pin::new(&mut this.stream), cx, &mut this.incoming))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            this.read_at = Instant::now();
+        }
+        let part = this.passing.split_to(this.passing.len().min(out.remaining()));
+        out.put_slice(&part);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Guard {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.outgoing.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while let Some(rest) = this.outgoing.get(this.sent..).filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut this.stream).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            this.sent += written;
+        }
+        this.outgoing.clear();
+        this.sent = 0;
+        Pin::new(&mut this.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 
@@ -228,6 +293,7 @@ impl Wire {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn cut_all(mut input: &[u8]) -> Result<Vec<Vec<u8>>, TooLarge> {
         let mut cutter = Cutter::default();
@@ -277,25 +343,56 @@ mod tests {
         search.extend(b" 1234567".repeat(100_000));
         search.extend(b"\r\n");
         assert_eq!(cut_all(&search).unwrap().len(), 1, "100,000 messages");
-        let literal = [format!("{{{}}}\r\n", LITERAL_MAX).into_bytes(), vec![b'x'; 256 * 1024]].concat();
+        let literal = [format!("{{{LITERAL_MAX}}}\r\n").into_bytes(), vec![b'x'; 256 * 1024]].concat();
         let many = [b"* 1 FETCH (".to_vec(), literal.repeat(5)].concat();
         assert_eq!(cut_all(&many), Err(TooLarge("a response")));
+    }
+
+    fn guard(input: Vec<u8>) -> Guard {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        tokio::spawn(async move { theirs.write_all(&input).await });
+        Guard::new(ours)
     }
 
     #[tokio::test]
     async fn an_endless_literal_and_endless_garbage_end_in_a_protocol_error() {
         for input in ["* 1 FETCH (BODY[] {4000000000}\r\n".to_owned(), "x".repeat(LINE_MAX * 2)] {
-            let mut wire = Wire::new(tokio_test_stream(input.into_bytes()));
-            let error = wire.next().await.unwrap_err();
+            let mut guard = guard(input.into_bytes());
+            let error = guard.read_u8().await.unwrap_err().downcast::<Error>().unwrap();
             assert!(matches!(error, Error::Protocol(_)), "{error}");
-            assert!(wire.buffer.capacity() < 4 * LINE_MAX, "{}", wire.buffer.capacity());
+            assert!(guard.incoming.capacity() < 4 * LINE_MAX, "{}", guard.incoming.capacity());
         }
     }
 
-    fn tokio_test_stream(input: Vec<u8>) -> impl Stream {
+    #[tokio::test]
+    async fn what_the_library_cannot_read_does_not_come_through() {
+        let input = "* OK [ALERT]\u{e9}\r\n* METADATA \"\" (/\u{ff} x)\r\n* 1 FETCH (UID 2 INTERNALDATE NIL)\r\n* 3 EXISTS\r\n";
+        let mut out = String::new();
+        guard(input.into()).read_to_string(&mut out).await.unwrap();
+        assert_eq!(out, "* OK [ALERT] \u{e9}\r\n* 1 FETCH (UID 2)\r\n* 3 EXISTS\r\n");
+    }
+
+    #[tokio::test]
+    async fn one_response_at_a_time() {
+        let mut guard = guard(b"* 3 EXISTS\r\n* 4 EXISTS\r\n".to_vec());
+        let mut out = [0; 100];
+        assert_eq!(guard.read(&mut out).await.unwrap(), 12);
+        assert_eq!(guard.read(&mut out).await.unwrap(), 12);
+        assert_eq!(guard.read(&mut out).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_command_goes_out_in_one_piece() {
         let (ours, mut theirs) = tokio::io::duplex(64);
-        tokio::spawn(async move { theirs.write_all(&input).await });
-        ours
+        let mut guard = Guard::new(ours);
+        guard.write_all(b"A1 ").await.unwrap();
+        guard.write_all(b"NOOP\r\n").await.unwrap();
+        let mut out = [0; 100];
+        assert!(
+            tokio::time::timeout(std::time::Duration::from_millis(10), theirs.read(&mut out)).await.is_err()
+        );
+        guard.flush().await.unwrap();
+        assert_eq!(theirs.read(&mut out).await.unwrap(), 9);
     }
 
     fn response() -> impl Strategy<Value = Vec<u8>> {
