@@ -16,7 +16,6 @@ use crate::lab::tokens::{probe_of, tokens_in};
 /// A submission server and a mailbox that gets everything; TLS from the first byte on both.
 #[derive(Clone)]
 pub struct Endpoint {
-    pub name: &'static str,
     pub smtps: u16,
     pub imaps: u16,
     pub user: String,
@@ -37,7 +36,6 @@ impl Endpoint {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let lab = MailLab::shared().map_err(str::to_owned)?;
         Ok(Self {
-            name: "Postfix + Dovecot",
             smtps: lab.postfix.smtps,
             imaps: lab.dovecot.imaps,
             user: format!("b{:02}x@{DOMAIN}", NEXT.fetch_add(1, Ordering::Relaxed)),
@@ -57,7 +55,6 @@ impl Endpoint {
         fs::write(&ca, server.ca_pem()).unwrap();
         let addresses = server.addresses();
         Self {
-            name: "built-in server",
             smtps: addresses.smtps.port(),
             imaps: addresses.imaps.port(),
             user: user.to_owned(),
