@@ -182,11 +182,26 @@ impl Engine {
                 "submissions cut off by the last stop are unconfirmed from now on"
             );
         }
-        let at = self.clock.at(now);
         for id in left_over {
-            self.apply(id, Event::Abandoned { at }, None, None);
+            self.abandoned(id, now);
         }
         self.look_back();
+    }
+
+    /// A submission whose end nobody saw: it may have arrived, and is waited for like any other.
+    fn abandoned(&mut self, id: ProbeId, ended: Instant) {
+        let at = self.clock.at(ended);
+        self.apply(id, Event::Abandoned { at }, None, None);
+        self.await_arrival(id, ended);
+    }
+
+    /// Sets the deadline of a probe that may arrive from now on.
+    fn await_arrival(&mut self, id: ProbeId, ended: Instant) {
+        let Some(tracked) = self.table.get(id) else { return };
+        if matches!(tracked.probe.state, State::Accepted | State::Unconfirmed) {
+            let deadline = ended + tracked.probe.threshold;
+            self.table.set_deadline(id, Some(deadline));
+        }
     }
 
     /// Tells the watchers how far back an open probe may be found.
@@ -280,10 +295,7 @@ impl Engine {
                 }
             }
             Message::Attempted { id, attempt, ended } => self.attempted(id, *attempt, ended),
-            Message::BrokenOff { id, ended } => {
-                let at = self.clock.at(ended);
-                self.apply(id, Event::Abandoned { at }, None, None);
-            }
+            Message::BrokenOff { id, ended } => self.abandoned(id, ended),
             Message::RecipientsChanged(recipients) => self.standings.set_recipients(&recipients),
         }
     }
@@ -304,15 +316,12 @@ impl Engine {
         };
         let next = retry::next(&attempt.outcome, tried, rhythm, rand::random());
         self.apply(id, Event::Attempted { at, attempt, next }, None, None);
-        let Some(tracked) = self.table.get_mut(id) else { return };
-        let threshold = tracked.probe.threshold;
-        let expected = matches!(tracked.probe.state, State::Accepted | State::Unconfirmed);
-        if expected {
-            if tracked.probe.state == State::Accepted {
-                tracked.accepted = Some(ended);
-            }
-            self.table.set_deadline(id, Some(ended + threshold));
+        if let Some(tracked) = self.table.get_mut(id)
+            && tracked.probe.state == State::Accepted
+        {
+            tracked.accepted = Some(ended);
         }
+        self.await_arrival(id, ended);
     }
 
     /// Applies an event in memory and queues the save. `release` is the message that may go after the commit, `holds` the

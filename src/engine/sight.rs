@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::domain::id::ProbeId;
 use crate::domain::message::{Form, Recognised, recognise};
@@ -62,7 +62,6 @@ impl Engine {
         let metrics = self.metrics.mailbox(&place.mailbox);
         metrics.folder(&place.name).imap_up(false);
         metrics.connection_failure(connection_failure(lost.reason));
-        warn!(mailbox = %place.mailbox, folder = %place.name, reason = %lost.detail, retry_in_s = lost.retry_in.as_secs_f64(), "the folder cannot be observed; verdicts wait");
         let Some(desk) = self.desks.get_mut(&place.mailbox) else { return };
         let folder = desk.folders.entry(place.folder.clone()).or_default();
         folder.lost = Some((lost.since, lost.detail));
