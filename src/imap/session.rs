@@ -39,6 +39,9 @@ pub struct Session {
     uidvalidity: Option<u32>,
     /// The tag of the IDLE that we are in.
     idle: Option<String>,
+    /// When the last command was sent that obliges the server to tell everything new: all that was in the folder then is
+    /// known.
+    pub(super) told_up_to: Instant,
     pub(super) view: View,
 }
 
@@ -135,6 +138,7 @@ impl Session {
             certificate_not_after,
             uidvalidity: None,
             idle: None,
+            told_up_to: Instant::now(),
             view: View::default(),
         };
         if session.capabilities.is_empty() {
@@ -179,6 +183,7 @@ impl Session {
         self.uidvalidity = None;
         self.view.opened(0);
         let (mut uidvalidity, mut uid_next) = (None, None);
+        let sent = Instant::now();
         let verb = if read_only { "EXAMINE" } else { "SELECT" };
         let done = self
             .run(verb, &format!("{verb} {name}"), |data, _| {
@@ -197,6 +202,7 @@ impl Session {
             Error::Protocol("the server gives no UIDVALIDITY, so messages have no lasting number".to_owned())
         })?;
         self.uidvalidity = Some(uidvalidity);
+        self.told_up_to = sent;
         Ok(Opened {
             uidvalidity,
             uid_next,
@@ -210,7 +216,10 @@ impl Session {
     /// # Errors
     /// When the command fails.
     pub async fn noop(&mut self) -> Result<(), Error> {
-        self.exec("NOOP", "NOOP").await.map(drop)
+        let sent = Instant::now();
+        self.exec("NOOP", "NOOP").await?;
+        self.told_up_to = sent;
+        Ok(())
     }
 
     /// UID SEARCH: the UIDs that match, ascending.
@@ -570,6 +579,7 @@ fn told_or_lost(client: &Client<Guard>, what: &'static str, error: async_imap::e
 fn lost(error: async_imap::error::Error) -> Error {
     use async_imap::error::Error as Library;
     match error {
+        Library::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => hung_up(),
         // The guard's own errors come through the library as they are.
         Library::Io(error) => {
             error.downcast::<Error>().unwrap_or_else(|error: io::Error| Error::Closed(error.to_string()))
