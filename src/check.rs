@@ -279,7 +279,7 @@ impl Look {
         let mut told = false;
         loop {
             let now = Instant::now();
-            if now > until + gap * 3 + Duration::from_secs(60) {
+            if now > until + gap * 3 + Duration::from_mins(1) {
                 return Ended::Blind(blind.unwrap_or_else(|| "it does not answer".to_owned()));
             }
             if proof.wants_round(now, until, gap) {

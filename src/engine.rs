@@ -78,6 +78,8 @@ pub struct Watched {
     /// The folders that take part in each round.
     pub folders: Vec<String>,
     pub outlook: Arc<imap::Outlook>,
+    /// The first attempt of the oldest probe of the last minutes, judged or not.
+    pub recent: Option<jiff::Timestamp>,
 }
 
 /// What the engine is made of.
@@ -114,32 +116,23 @@ pub struct Engine {
     /// Sightings of probes that are not in memory, until their rows are read.
     unknown: Vec<(ProbeId, Box<Found>)>,
     lookup: Option<Lookup>,
-    clock_sample: Option<tokio::task::JoinHandle<Result<(Instant, jiff::Timestamp), crate::store::Error>>>,
+    clock_sample: Option<Question<(Instant, jiff::Timestamp)>>,
+    strays: Option<Question<Vec<Probe>>>,
 }
 
-type Lookup = tokio::task::JoinHandle<(Vec<(ProbeId, Box<Found>)>, Result<Vec<Probe>, crate::store::Error>)>;
+/// A question that is with the database.
+type Question<T> = tokio::task::JoinHandle<Result<T, crate::store::Error>>;
+/// Sightings and the rows of their probes.
+type Identified = (Vec<(ProbeId, Box<Found>)>, Result<Vec<Probe>, crate::store::Error>);
+type Lookup = tokio::task::JoinHandle<Identified>;
 
 impl Engine {
     /// Takes over the open probes: those that were being sent are `unconfirmed` from now on, as nobody knows how far they
     /// got.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let desks = parts
-            .watched
-            .into_iter()
-            .map(|Watched { name, watch, folders, outlook }| {
-                let mut rounds = crate::domain::proof::Rounds::default();
-                rounds.watch(folders);
-                let desk = Desk {
-                    watch,
-                    outlook,
-                    rounds,
-                    clock: clock::MailboxClock::default(),
-                    folders: std::collections::BTreeMap::new(),
-                };
-                (name, desk)
-            })
-            .collect();
+        let desks =
+            parts.watched.into_iter().map(|watched| (watched.name.clone(), Desk::new(watched))).collect();
         let mut engine = Self {
             journal: Journal::new(parts.store.clone(), parts.fence),
             store: parts.store,
@@ -157,6 +150,7 @@ impl Engine {
             unknown: Vec::new(),
             lookup: None,
             clock_sample: None,
+            strays: None,
         };
         engine.take_over(parts.open);
         engine
@@ -182,11 +176,26 @@ impl Engine {
                 "submissions cut off by the last stop are unconfirmed from now on"
             );
         }
-        let at = self.clock.at(now);
         for id in left_over {
-            self.apply(id, Event::Abandoned { at }, None, None);
+            self.abandoned(id, now);
         }
         self.look_back();
+    }
+
+    /// A submission whose end nobody saw: it may have arrived, and is waited for like any other.
+    fn abandoned(&mut self, id: ProbeId, ended: Instant) {
+        let at = self.clock.at(ended);
+        self.apply(id, Event::Abandoned { at }, None, None);
+        self.await_arrival(id, ended);
+    }
+
+    /// Sets the deadline of a probe that may arrive from now on.
+    fn await_arrival(&mut self, id: ProbeId, ended: Instant) {
+        let Some(tracked) = self.table.get(id) else { return };
+        if matches!(tracked.probe.state, State::Accepted | State::Unconfirmed) {
+            let deadline = ended + tracked.probe.threshold;
+            self.table.set_deadline(id, Some(deadline));
+        }
     }
 
     /// Tells the watchers how far back an open probe may be found.
@@ -198,7 +207,7 @@ impl Engine {
                 .filter(|tracked| tracked.probe.state.is_open() && tracked.probe.mailbox == *name)
                 .map(|tracked| tracked.probe.first_attempt_at)
                 .min();
-            desk.outlook.set_look_back(oldest);
+            desk.look_back(oldest);
         }
     }
 
@@ -213,8 +222,9 @@ impl Engine {
                 () = stop.cancelled() => break,
                 written = self.journal.write() => self.written(written),
                 Some(message) = self.messages.recv() => { self.hear(message); None }
-                found = Self::looked_up(&mut self.lookup) => { self.identified(found); None }
-                sample = Self::sampled(&mut self.clock_sample) => { self.correct_clock(sample); None }
+                found = finished(&mut self.lookup) => { self.identified(found); None }
+                sample = answered(&mut self.clock_sample) => { self.correct_clock(sample); None }
+                strays = answered(&mut self.strays) => { self.take_in(strays); None }
                 Some(event) = self.sightings.recv(), if !self.journal.is_full() => { self.watched(event); None }
                 _ = tick.tick() => {
                     beat += 1;
@@ -241,6 +251,9 @@ impl Engine {
         if beat.is_multiple_of(20) {
             self.look_back();
             self.keep_marks().await;
+        }
+        if beat.is_multiple_of(120) {
+            self.look_for_strays();
         }
     }
 
@@ -280,10 +293,7 @@ impl Engine {
                 }
             }
             Message::Attempted { id, attempt, ended } => self.attempted(id, *attempt, ended),
-            Message::BrokenOff { id, ended } => {
-                let at = self.clock.at(ended);
-                self.apply(id, Event::Abandoned { at }, None, None);
-            }
+            Message::BrokenOff { id, ended } => self.abandoned(id, ended),
             Message::RecipientsChanged(recipients) => self.standings.set_recipients(&recipients),
         }
     }
@@ -304,15 +314,12 @@ impl Engine {
         };
         let next = retry::next(&attempt.outcome, tried, rhythm, rand::random());
         self.apply(id, Event::Attempted { at, attempt, next }, None, None);
-        let Some(tracked) = self.table.get_mut(id) else { return };
-        let threshold = tracked.probe.threshold;
-        let expected = matches!(tracked.probe.state, State::Accepted | State::Unconfirmed);
-        if expected {
-            if tracked.probe.state == State::Accepted {
-                tracked.accepted = Some(ended);
-            }
-            self.table.set_deadline(id, Some(ended + threshold));
+        if let Some(tracked) = self.table.get_mut(id)
+            && tracked.probe.state == State::Accepted
+        {
+            tracked.accepted = Some(ended);
         }
+        self.await_arrival(id, ended);
     }
 
     /// Applies an event in memory and queues the save. `release` is the message that may go after the commit, `holds` the
@@ -480,13 +487,30 @@ impl Engine {
         }
     }
 
-    async fn sampled(
-        sample: &mut Option<tokio::task::JoinHandle<Result<(Instant, jiff::Timestamp), crate::store::Error>>>,
-    ) -> Option<(Instant, jiff::Timestamp)> {
-        let Some(task) = sample.as_mut() else { return std::future::pending().await };
-        let result = task.await;
-        *sample = None;
-        result.ok()?.ok()
+    /// Looks for open probes that nobody holds: rows whose change was refused or given up. None stays open for ever.
+    fn look_for_strays(&mut self) {
+        if self.strays.is_some() || !self.journal.is_empty() {
+            return;
+        }
+        let known = self.table.iter().map(|tracked| tracked.probe.id).collect();
+        let store = self.store.clone();
+        self.strays = Some(tokio::spawn(async move { store.open_probes_besides(&known).await }));
+    }
+
+    fn take_in(&mut self, strays: Option<Vec<Probe>>) {
+        let now = Instant::now();
+        for probe in strays.unwrap_or_default() {
+            if self.table.get(probe.id).is_some() {
+                continue;
+            }
+            warn!(probe = %probe.id, state = probe.state.as_str(), "an open probe that nobody held is taken in");
+            let (id, state) = (probe.id, probe.state);
+            let deadline = probe.deadline_at.map(|at| self.clock.instant(at));
+            self.table.insert(probe, deadline, now);
+            if state == State::Sending {
+                self.abandoned(id, now);
+            }
+        }
     }
 
     fn correct_clock(&mut self, sample: Option<(Instant, jiff::Timestamp)>) {
@@ -501,4 +525,17 @@ impl Engine {
             }
         }
     }
+}
+
+/// The result of a task, once; pends while there is none.
+async fn finished<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Option<T> {
+    let Some(running) = task.as_mut() else { return std::future::pending().await };
+    let result = running.await;
+    *task = None;
+    result.ok()
+}
+
+/// As [`finished`], for a question to the database that is simply asked again later when it failed.
+async fn answered<T>(task: &mut Option<Question<T>>) -> Option<T> {
+    finished(task).await.and_then(Result::ok)
 }

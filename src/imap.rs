@@ -7,7 +7,7 @@
 //! response that it does not know.
 //!
 //! From the wire up: [`guard`] cuts bounded responses out of the stream and `screen` decides which come through,
-//! `connect` opens the stream, [`session`] runs commands, `view` remembers when the server announced what, [`watch`]
+//! `connect` and `login` open it, [`session`] runs commands, `view` remembers when the server announced what, [`watch`]
 //! looks for probes and tells the engine through [`watch::Event`].
 
 mod command;
@@ -16,6 +16,8 @@ mod error;
 pub mod folders;
 pub mod guard;
 pub mod interest;
+mod login;
+mod loss;
 pub mod outlook;
 mod pace;
 mod response;

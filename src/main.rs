@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use maildt::app::{self, Origin};
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Command::Serve => serve(file),
         Command::Demo => demo(),
         Command::Check(args) => check(file, &args),
-        Command::CheckConfig(args) => check_config(file, args.offline),
+        Command::CheckConfig(args) => check_config(file.as_deref(), args.offline),
         Command::HashPassword => shown(cli::hash_password::run(&rand::random())),
         Command::Totp(args) => {
             use std::io::IsTerminal as _;
@@ -134,8 +134,8 @@ fn check(file: Option<PathBuf>, args: &CheckArgs) -> u8 {
     }
 }
 
-fn check_config(file: Option<PathBuf>, offline: bool) -> u8 {
-    let config = match Config::load(file.as_deref(), cli::environment(), Purpose::Serve) {
+fn check_config(file: Option<&Path>, offline: bool) -> u8 {
+    let config = match Config::load(file, cli::environment(), Purpose::Serve) {
         Ok(config) => config,
         Err(problems) => return refused(&problems),
     };

@@ -8,9 +8,9 @@
 //! 4. `transaction`: MAIL, RCPT, DATA, the message and its final dot.
 //!
 //! Beneath them, `link` is lettre's connection and `wire` the stream that it speaks over; the `ledger` between the two has
-//! each reply, bounded in size and as it came, and knows whether the final dot left us. `reply` and `queue_id` understand replies; `mask`
-//! takes credentials out of whatever the server echoes; `message` checks what is sent; and `run` is the stop-watch that
-//! turns the end of all this into an [`Attempt`].
+//! each reply, bounded in size and as it came, and knows whether the final dot left us. `reply` and `queue_id` understand
+//! replies; `mask` takes credentials out of whatever the server echoes; `message` checks what is sent; and `run` is the
+//! stop-watch that turns the end of all this into an [`Attempt`].
 //!
 //! **What may be resent.** The server takes responsibility with its reply to the final dot. Once a byte of that dot may
 //! have left us, every end but a complete reply is [`Outcome::Ambiguous`], and nothing is ever sent again from here. The

@@ -40,11 +40,10 @@ pub async fn check_config(config: &Config, offline: bool) -> bool {
 }
 
 fn say(what: &str, result: Result<String, String>) -> bool {
-    match &result {
-        Ok(text) => println!("ok    {what}: {text}"),
-        Err(text) => println!("FAIL  {what}: {text}"),
-    }
-    result.is_ok()
+    let well = result.is_ok();
+    let (Ok(text) | Err(text)) = result;
+    println!("{:<5} {what}: {text}", if well { "ok" } else { "FAIL" });
+    well
 }
 
 async fn database_answers(config: &Config) -> Result<String, String> {

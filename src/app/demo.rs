@@ -9,6 +9,9 @@ use super::{Origin, init_logging, run, signals};
 use crate::config::{Config, Purpose};
 use crate::demo::{MailServer, cast};
 
+/// What the user's environment may set.
+const FROM_USER: [&str; 5] = ["METRICS_LISTEN", "LISTEN", "LOG_LEVEL", "LOG_FORMAT", "TZ"];
+
 /// Runs the built-in mail server, a private PostgreSQL of its own and the service on top, until a signal ends it.
 ///
 /// `directory` keeps the demo's data; a later demo goes on from there. Ports come from `environment` where it sets `LISTEN` or
@@ -79,7 +82,6 @@ fn settings(
         ("IMAP_USER", cast::MAILBOX.to_owned()),
         ("IMAP_PASS", password.to_owned()),
     ];
-    const FROM_USER: [&str; 5] = ["METRICS_LISTEN", "LISTEN", "LOG_LEVEL", "LOG_FORMAT", "TZ"];
     for (name, value) in environment {
         if let Some(known) = FROM_USER.iter().find(|known| *known == name) {
             settings.push((known, value.clone()));

@@ -94,7 +94,7 @@ async fn serve_term(service: &Arc<Service>, store: &Store, holder: Uuid, fence: 
     let result = loop {
         match term::run(service, store, fence, &deposed).await {
             Ok(End::Stopped) if !service.stop.is_cancelled() => {
-                info!("working on with the new configuration")
+                info!("working on with the new configuration");
             }
             other => break other,
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, Mailbox, Sender};
 use crate::domain::token::SigningKey;
 use crate::engine::clock::DatabaseClock;
 use crate::engine::{End, Engine, Pace, Parts, Standings, Watched};
@@ -33,6 +33,7 @@ struct Beginning {
     recipients: Vec<crate::domain::recipient::Recipient>,
     memories: Vec<Memory>,
     marks: Vec<FolderMark>,
+    recent: HashMap<String, jiff::Timestamp>,
 }
 
 /// Works until told to stop, deposed, or until the configuration of the accounts changes (also [`End::Stopped`]).
@@ -51,32 +52,11 @@ pub(super) async fn run(
         return Ok(if deposed.is_cancelled() { End::Deposed } else { End::Stopped });
     };
     info!(open_probes = beginning.open.len(), recipients = beginning.recipients.len(), "taking up the work");
-    let limits = Arc::new(config.limits.clone());
     let (sight, sightings) = mpsc::channel(SIGHTINGS);
     let (tell, messages) = mpsc::unbounded_channel();
     let watching = CancellationToken::new();
     let watchers = TaskTracker::new();
-    let oldest = beginning.open.iter().map(|probe| probe.first_attempt_at).min();
-    let watched: Vec<Watched> = config
-        .mailboxes
-        .iter()
-        .map(|(name, mailbox)| {
-            let outlook = Arc::new(Outlook::default());
-            outlook.set_look_back(oldest);
-            let resume = resume(&beginning.marks, name);
-            let setting = Setting {
-                mailbox: Arc::clone(mailbox),
-                tls: Arc::clone(&config.tls),
-                limits: Arc::clone(&limits),
-                check_interval: config.check_interval,
-                outlook: Arc::clone(&outlook),
-                events: sight.clone(),
-                cancel: watching.clone(),
-            };
-            let watch = Watch::spawn(setting, &resume, &watchers);
-            Watched { name: Arc::from(name.as_str()), watch, folders: Watch::folders(mailbox), outlook }
-        })
-        .collect();
+    let watched = watch_mailboxes(&config, &beginning, &sight, &watching, &watchers);
     drop(sight);
     let outlooks =
         watched.iter().map(|watched| (watched.name.clone(), Arc::clone(&watched.outlook))).collect();
@@ -97,14 +77,7 @@ pub(super) async fn run(
         messages,
         sightings,
     });
-    let pools: HashMap<String, Outgoing> = config
-        .senders
-        .iter()
-        .map(|(name, sender)| {
-            let pool = Pool::new(Arc::clone(sender), Arc::clone(&config.tls), Arc::clone(&limits));
-            (name.clone(), Outgoing { pool, from: Arc::from(sender.from.as_str()) })
-        })
-        .collect();
+    let pools = open_pools(&config);
     let scheduler = Scheduler {
         store: store.clone(),
         fence,
@@ -134,17 +107,14 @@ pub(super) async fn run(
     };
     retention.abort();
     claiming.cancel();
-    let result = match early {
-        Some(ended) => {
-            abort.cancel();
-            engine.abort();
-            ended
-        }
-        None => {
-            drain(&config, &abort, &mut scheduler).await;
-            judging.cancel();
-            engine.await.context("the engine died")
-        }
+    let result = if let Some(ended) = early {
+        abort.cancel();
+        engine.abort();
+        ended
+    } else {
+        drain(&config, &abort, &mut scheduler).await;
+        judging.cancel();
+        engine.await.context("the engine died")
     };
     abort.cancel();
     watching.cancel();
@@ -159,6 +129,44 @@ pub(super) async fn run(
         service.metrics.clear_recipients();
     }
     result
+}
+
+/// Starts a watch over each mailbox.
+fn watch_mailboxes(
+    config: &Config,
+    beginning: &Beginning,
+    events: &mpsc::Sender<crate::imap::Event>,
+    cancel: &CancellationToken,
+    tracker: &TaskTracker,
+) -> Vec<Watched> {
+    let limits = Arc::new(config.limits.clone());
+    let oldest = beginning.open.iter().map(|probe| probe.first_attempt_at).min();
+    let watch = |(name, mailbox): (&String, &Arc<Mailbox>)| {
+        let outlook = Arc::new(Outlook::default());
+        let recent = beginning.recent.get(name).copied();
+        outlook.set_look_back(oldest.into_iter().chain(recent).min());
+        let setting = Setting {
+            mailbox: Arc::clone(mailbox),
+            tls: Arc::clone(&config.tls),
+            limits: Arc::clone(&limits),
+            check_interval: config.check_interval,
+            outlook: Arc::clone(&outlook),
+            events: events.clone(),
+            cancel: cancel.clone(),
+        };
+        let watch = Watch::spawn(setting, &resume(&beginning.marks, name), tracker);
+        Watched { name: Arc::from(name.as_str()), watch, folders: Watch::folders(mailbox), outlook, recent }
+    };
+    config.mailboxes.iter().map(watch).collect()
+}
+
+fn open_pools(config: &Config) -> HashMap<String, Outgoing> {
+    let limits = Arc::new(config.limits.clone());
+    let open = |(name, sender): (&String, &Arc<Sender>)| {
+        let pool = Pool::new(Arc::clone(sender), Arc::clone(&config.tls), Arc::clone(&limits));
+        (name.clone(), Outgoing { pool, from: Arc::from(sender.from.as_str()) })
+    };
+    config.senders.iter().map(open).collect()
 }
 
 /// Lets the submissions under way end, and breaks off those that take too long: a bit before the whole stop is over.
@@ -189,6 +197,7 @@ async fn begin(
                 recipients: store.recipients().await?,
                 memories: store.memories().await?,
                 marks: store.folder_marks().await?,
+                recent: store.recent_probes().await?,
             })
         };
         match read.await {
@@ -253,11 +262,11 @@ async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
                 if let Err(reason) = store.forget_leftovers(fence, current_key).await {
                     debug!(%reason, "leftovers stay for now");
                 }
-                Duration::from_secs(60)
+                Duration::from_mins(1)
             }
             Err(reason) => {
                 debug!(%reason, "old history stays for now");
-                Duration::from_secs(60)
+                Duration::from_mins(1)
             }
         };
     }

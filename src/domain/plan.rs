@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn recipients_spread_over_their_interval() {
-        let every = Duration::from_secs(60);
+        let every = Duration::from_mins(1);
         let now = Timestamp::from_second(1_700_000_000).unwrap_or_default();
         let mut seconds = [0; 60];
         for id in 1..=600 {

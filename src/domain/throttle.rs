@@ -51,7 +51,7 @@ mod tests {
     fn a_backlog_is_worked_off_at_twice_the_steady_rate() {
         let start = Instant::now();
         let mut throttle = Throttle::new(start);
-        throttle.set_load(std::iter::repeat_n(Duration::from_secs(60), 6000));
+        throttle.set_load(std::iter::repeat_n(Duration::from_mins(1), 6000));
         let mut begun = 0;
         for tenth in 0..=100u32 {
             let now = start + Duration::from_millis(100) * tenth;

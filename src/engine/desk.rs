@@ -1,12 +1,15 @@
 //! What the engine knows about each watched mailbox.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
+
+use jiff::Timestamp;
 
 use crate::domain::proof::Rounds;
 use crate::imap::{Outlook, Resume, Synced, Watch};
 
+use super::Watched;
 use super::clock::MailboxClock;
 
 /// One mailbox: its watch, its rounds, its clock, its marks.
@@ -17,6 +20,38 @@ pub(super) struct Desk {
     pub(super) clock: MailboxClock,
     /// By folder as configured.
     pub(super) folders: BTreeMap<Arc<str>, Folder>,
+    /// Folders that no look has been through yet, and how far back that first look has to go: messages of probes that were
+    /// judged a moment before the last stop may still lie there.
+    unseen: HashSet<String>,
+    recent: Option<Timestamp>,
+}
+
+impl Desk {
+    pub(super) fn new(watched: Watched) -> Self {
+        let Watched { watch, folders, outlook, recent, .. } = watched;
+        let mut rounds = Rounds::default();
+        rounds.watch(folders.iter().cloned());
+        Self {
+            watch,
+            outlook,
+            rounds,
+            clock: MailboxClock::default(),
+            folders: BTreeMap::new(),
+            unseen: folders.into_iter().collect(),
+            recent,
+        }
+    }
+
+    /// Tells the watchers how far back a probe of ours may lie; `oldest` is the first attempt of the oldest open one.
+    pub(super) fn look_back(&self, oldest: Option<Timestamp>) {
+        let recent = self.recent.filter(|_| !self.unseen.is_empty());
+        self.outlook.set_look_back(oldest.into_iter().chain(recent).min());
+    }
+
+    pub(super) fn synced(&mut self, synced: &Synced) {
+        self.unseen.remove(&*synced.place.folder);
+        self.folders.entry(synced.place.folder.clone()).or_default().synced(synced);
+    }
 }
 
 /// One watched folder.
@@ -28,6 +63,8 @@ pub(super) struct Folder {
     holding: usize,
     latest: Option<Resume>,
     safe: Option<Resume>,
+    /// Safe for a while: what was committed is cleaned up as well.
+    ripe: Option<Resume>,
     kept: Option<Resume>,
 }
 
@@ -43,7 +80,7 @@ impl Folder {
         }
     }
 
-    pub(super) fn synced(&mut self, synced: &Synced) {
+    fn synced(&mut self, synced: &Synced) {
         self.lost = None;
         self.latest = synced.resume;
         if self.holding == 0 {
@@ -51,13 +88,14 @@ impl Folder {
         }
     }
 
-    /// The mark to keep, once: the first UID not examined and committed.
+    /// The mark to keep, once: the first UID that was not examined, committed and cleaned up. Called every few seconds.
     pub(super) fn take_mark(&mut self) -> Option<Resume> {
-        if self.safe == self.kept {
+        let ripe = std::mem::replace(&mut self.ripe, self.safe);
+        if ripe == self.kept {
             return None;
         }
-        self.kept = self.safe;
-        self.safe
+        self.kept = ripe;
+        ripe
     }
 }
 

@@ -43,12 +43,15 @@ pub(super) enum Written {
     Refused(Box<Entry>, store::Error),
 }
 
+/// A batch on its way to the database.
+type Writing = JoinHandle<(Vec<Entry>, Result<Vec<Saved>, store::Error>)>;
+
 /// The queue and the one write that may be under way.
 pub(super) struct Journal {
     store: Store,
     fence: Fence,
     queue: VecDeque<Entry>,
-    writing: Option<JoinHandle<(Vec<Entry>, Result<Vec<Saved>, store::Error>)>>,
+    writing: Option<Writing>,
     failures: u32,
     /// After a refused batch: one at a time, to find the entry that is refused.
     single: bool,

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::domain::id::ProbeId;
 use crate::domain::message::{Form, Recognised, recognise};
-use crate::domain::probe::{Event, Probe, Sighting, between};
+use crate::domain::probe::{Event, Sighting, between};
 use crate::domain::report;
 use crate::imap::{self, Found, Reason};
 use crate::metrics::readiness::WatcherState;
 use crate::metrics::{ConnectionFailure, Protocol};
 
-use super::Engine;
 use super::journal::Release;
+use super::{Engine, Identified};
 
 impl Engine {
     /// Takes in what a watcher says.
@@ -46,11 +46,7 @@ impl Engine {
             metrics.last_sync(self.clock.at(synced.finished));
         }
         let Some(desk) = self.desks.get_mut(&place.mailbox) else { return };
-        let folder = desk.folders.entry(place.folder.clone()).or_default();
-        if let Some((since, _)) = folder.lost.as_ref() {
-            info!(mailbox = %place.mailbox, folder = %place.name, blind_s = since.elapsed().as_secs(), "the folder can be read again");
-        }
-        folder.synced(synced);
+        desk.synced(synced);
         if let Some(round) = desk.rounds.answered(&place.folder, synced.round) {
             self.round_complete(&place.mailbox, round);
         }
@@ -62,7 +58,6 @@ impl Engine {
         let metrics = self.metrics.mailbox(&place.mailbox);
         metrics.folder(&place.name).imap_up(false);
         metrics.connection_failure(connection_failure(lost.reason));
-        warn!(mailbox = %place.mailbox, folder = %place.name, reason = %lost.detail, retry_in_s = lost.retry_in.as_secs_f64(), "the folder cannot be observed; verdicts wait");
         let Some(desk) = self.desks.get_mut(&place.mailbox) else { return };
         let folder = desk.folders.entry(place.folder.clone()).or_default();
         folder.lost = Some((lost.since, lost.detail));
@@ -71,14 +66,12 @@ impl Engine {
     fn show_watcher(&self, mailbox: &str, folder: &str, up: bool) {
         self.readiness.send_if_modified(|readiness| {
             let known = readiness.watchers.iter_mut().find(|w| w.mailbox == mailbox && w.folder == folder);
-            match known {
-                Some(watcher) => std::mem::replace(&mut watcher.up, up) != up,
-                None => {
-                    let (mailbox, folder) = (mailbox.to_owned(), folder.to_owned());
-                    readiness.watchers.push(WatcherState { mailbox, folder, up });
-                    true
-                }
+            if let Some(watcher) = known {
+                return std::mem::replace(&mut watcher.up, up) != up;
             }
+            let (mailbox, folder) = (mailbox.to_owned(), folder.to_owned());
+            readiness.watchers.push(WatcherState { mailbox, folder, up });
+            true
         });
     }
 
@@ -93,7 +86,7 @@ impl Engine {
         };
         self.hold(&found.place);
         if self.table.get(id).is_some() {
-            self.sighted(id, &found, recognised);
+            self.sighted(id, &found, &recognised);
         } else {
             self.unknown.push((id, Box::new(found)));
             self.look_up_unknown();
@@ -116,19 +109,7 @@ impl Engine {
         }));
     }
 
-    pub(super) async fn looked_up(
-        lookup: &mut Option<super::Lookup>,
-    ) -> Option<(Vec<(ProbeId, Box<Found>)>, Result<Vec<Probe>, crate::store::Error>)> {
-        let Some(task) = lookup.as_mut() else { return std::future::pending().await };
-        let result = task.await;
-        *lookup = None;
-        result.ok()
-    }
-
-    pub(super) fn identified(
-        &mut self,
-        result: Option<(Vec<(ProbeId, Box<Found>)>, Result<Vec<Probe>, crate::store::Error>)>,
-    ) {
+    pub(super) fn identified(&mut self, result: Option<Identified>) {
         let Some((waiting, probes)) = result else { return };
         let now = Instant::now();
         match probes {
@@ -142,7 +123,7 @@ impl Engine {
                     let raw = found.body.as_deref().unwrap_or(&found.header);
                     let Some(recognised) = recognise(raw) else { continue };
                     if self.table.get(id).is_some() {
-                        self.sighted(id, &found, recognised);
+                        self.sighted(id, &found, &recognised);
                     } else {
                         self.expired(&found, &recognised);
                     }
@@ -160,7 +141,7 @@ impl Engine {
     }
 
     /// A message that carries the verified token of a probe in memory.
-    fn sighted(&mut self, id: ProbeId, found: &Found, recognised: Recognised) {
+    fn sighted(&mut self, id: ProbeId, found: &Found, recognised: &Recognised) {
         let holds = Some(Arc::clone(&found.place));
         let Some(tracked) = self.table.get(id) else { return self.let_go(holds.as_ref()) };
         let probe = &tracked.probe;

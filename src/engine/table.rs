@@ -36,7 +36,7 @@ pub(super) struct Table {
 
 impl Table {
     /// How long a closed probe stays, so that its copies need no look into the database.
-    const LINGER: Duration = Duration::from_secs(60);
+    const LINGER: Duration = Duration::from_mins(1);
 
     pub(super) fn get(&self, id: ProbeId) -> Option<&Tracked> {
         self.probes.get(&id)

@@ -3,23 +3,22 @@
 //! A command that fails in any way other than a plain refusal leaves the connection in an unknown state: the session is
 //! then to be dropped, never to be used again.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_imap::{Authenticator, Client};
 use bytes::Bytes;
 use jiff::Timestamp;
 use rustls::ClientConfig;
 
-use crate::config::{Account, Limits, TlsMode};
-use crate::secret::Secret;
+use crate::config::{Account, Limits};
 
-use super::command::{self, quoted};
-use super::connect::{self, within};
-use super::error::{Error, printable};
+use super::command::quoted;
+use super::connect::within;
+use super::error::Error;
 use super::folders::Folder;
 use super::guard::Guard;
+use super::login::{Greeted, LoggedIn};
+use super::loss::{Secrets, goodbye, hung_up, lost, refused};
 use super::response::{Code, Outcome, Response, Status, Untagged};
 use super::uids::Uids;
 use super::view::View;
@@ -39,6 +38,9 @@ pub struct Session {
     uidvalidity: Option<u32>,
     /// The tag of the IDLE that we are in.
     idle: Option<String>,
+    /// When the last command was sent that obliges the server to tell everything new: all that was in the folder then is
+    /// known.
+    pub(super) told_up_to: Instant,
     pub(super) view: View,
 }
 
@@ -93,48 +95,22 @@ impl Session {
     /// # Errors
     /// Whatever kept us from it; see [`Error`].
     pub async fn open(account: &Account, tls: &Arc<ClientConfig>, limits: &Limits) -> Result<Self, Error> {
-        let secrets = Secrets::of(account);
-        let opened = Self::try_open(account, tls, limits, secrets.clone()).await;
-        opened.map_err(|error| secrets.masked(error))
+        let login = Greeted::connect(account, tls, limits).await?.log_in(account).await?;
+        Self::begin_with(login, limits.command).await
     }
 
-    async fn try_open(
-        account: &Account,
-        tls: &Arc<ClientConfig>,
-        limits: &Limits,
-        secrets: Secrets,
-    ) -> Result<Self, Error> {
-        let tcp = connect::tcp(account, limits.connect).await?;
-        let mut certificate_not_after = None;
-        let mut client = if account.tls == TlsMode::Implicit {
-            let stream = connect::tls(tcp, account, Arc::clone(tls), limits.connect).await?;
-            certificate_not_after = connect::certificate_not_after(&stream);
-            Client::new(Guard::new(stream))
-        } else {
-            Client::new(Guard::new(tcp))
-        };
-        greeting(&mut client, account, limits.command).await?;
-        if account.tls == TlsMode::StartTls {
-            before_login(&mut client, "STARTTLS", limits.command).await.map_err(|error| match error {
-                Error::Refused { words, .. } => Error::Tls(format!(
-                    "the server refuses STARTTLS ({words}); use the port of implicit TLS (993) if it has one"
-                )),
-                other => other,
-            })?;
-            let plain = connect::stream_for_tls(client.into_inner())?;
-            let stream = connect::tls(plain, account, Arc::clone(tls), limits.connect).await?;
-            certificate_not_after = connect::certificate_not_after(&stream);
-            client = Client::new(Guard::new(stream));
-        }
-        let imap = log_in(client, account, limits.command).await?;
+    /// A session on a connection that is logged in.
+    pub(super) async fn begin_with(login: LoggedIn, limit: Duration) -> Result<Self, Error> {
+        let LoggedIn { imap, secrets, certificate_not_after } = login;
         let mut session = Self {
             capabilities: imap.get_ref().capabilities().to_vec(),
             imap,
-            limit: limits.command,
+            limit,
             secrets,
             certificate_not_after,
             uidvalidity: None,
             idle: None,
+            told_up_to: Instant::now(),
             view: View::default(),
         };
         if session.capabilities.is_empty() {
@@ -179,6 +155,7 @@ impl Session {
         self.uidvalidity = None;
         self.view.opened(0);
         let (mut uidvalidity, mut uid_next) = (None, None);
+        let sent = Instant::now();
         let verb = if read_only { "EXAMINE" } else { "SELECT" };
         let done = self
             .run(verb, &format!("{verb} {name}"), |data, _| {
@@ -197,6 +174,7 @@ impl Session {
             Error::Protocol("the server gives no UIDVALIDITY, so messages have no lasting number".to_owned())
         })?;
         self.uidvalidity = Some(uidvalidity);
+        self.told_up_to = sent;
         Ok(Opened {
             uidvalidity,
             uid_next,
@@ -210,7 +188,10 @@ impl Session {
     /// # Errors
     /// When the command fails.
     pub async fn noop(&mut self) -> Result<(), Error> {
-        self.exec("NOOP", "NOOP").await.map(drop)
+        let sent = Instant::now();
+        self.exec("NOOP", "NOOP").await?;
+        self.told_up_to = sent;
+        Ok(())
     }
 
     /// UID SEARCH: the UIDs that match, ascending.
@@ -435,174 +416,6 @@ impl Session {
             | Untagged::Other => {}
         }
         Ok(())
-    }
-}
-
-/// What no error text may contain: the password in each form in which it is sent.
-#[derive(Clone, Debug)]
-struct Secrets(Vec<Secret>);
-
-impl Secrets {
-    fn of(account: &Account) -> Self {
-        let pass = account.pass.reveal();
-        let mut secrets = vec![account.pass.clone()];
-        secrets.extend(quoted(pass).ok().map(Secret::new));
-        secrets.push(Secret::new(command::sasl_plain_base64(&account.user, pass)));
-        Self(secrets)
-    }
-
-    fn printable(&self, words: &str) -> String {
-        let secrets: Vec<&str> = self.0.iter().map(Secret::reveal).collect();
-        printable(words, &secrets)
-    }
-
-    fn masked(&self, error: Error) -> Error {
-        match error {
-            Error::Protocol(text) => Error::Protocol(self.printable(&text)),
-            Error::Closed(text) => Error::Closed(self.printable(&text)),
-            Error::Auth(text) => Error::Auth(self.printable(&text)),
-            Error::Tls(text) => Error::Tls(self.printable(&text)),
-            Error::Refused { what, code, words } => {
-                Error::Refused { what, code, words: self.printable(&words) }
-            }
-            Error::Dns { .. } | Error::Connect { .. } | Error::Timeout { .. } | Error::Folder(_) => error,
-        }
-    }
-}
-
-async fn greeting(client: &mut Client<Guard>, account: &Account, limit: Duration) -> Result<(), Error> {
-    let read = async { client.read_response().await.map_err(|error| lost(error.into())) };
-    let Some(data) = within(limit, "the connection: no greeting", read).await? else { return Err(hung_up()) };
-    let Response::Untagged(Untagged::Status(outcome)) = Response::from(data.parsed()) else {
-        let detail = "the server does not greet as IMAP servers do; check host and port";
-        return Err(Error::Protocol(detail.to_owned()));
-    };
-    match outcome.status {
-        Status::Ok => Ok(()),
-        Status::Bye => Err(goodbye(&outcome)),
-        Status::PreAuth if account.tls == TlsMode::StartTls => {
-            let detail = "the server greets as already logged in, without TLS: is somebody in between?";
-            Err(Error::Tls(detail.to_owned()))
-        }
-        Status::PreAuth => {
-            let detail =
-                "the server greets as already logged in (PREAUTH), nobody knows as whom; check the port";
-            Err(Error::Protocol(detail.to_owned()))
-        }
-        Status::No | Status::Bad => Err(Error::Protocol(outcome.words)),
-    }
-}
-
-/// A command that needs no login. What it brings is remembered by the guard.
-async fn before_login(
-    client: &mut Client<Guard>,
-    command: &'static str,
-    limit: Duration,
-) -> Result<(), Error> {
-    let done = tokio::time::timeout(limit, client.run_command_and_check_ok(command, None)).await;
-    let done = done.map_err(|_| Error::Timeout { what: command, limit })?;
-    done.map_err(|error| told_or_lost(client, command, error))
-}
-
-/// The login itself, in the form that the server offers and that can carry the user name and password.
-async fn log_in(
-    mut client: Client<Guard>,
-    account: &Account,
-    limit: Duration,
-) -> Result<async_imap::Session<Guard>, Error> {
-    if client.get_ref().capabilities().is_empty() {
-        before_login(&mut client, "CAPABILITY", limit).await?;
-    }
-    let (user, pass) = (&account.user, account.pass.reveal());
-    for (what, text) in [("user name", user.as_str()), ("password", pass)] {
-        quoted(text)
-            .map_err(|_| Error::Auth(format!("the {what} contains a line break or a NUL; correct it")))?;
-    }
-    let offers = client.get_ref().capabilities();
-    let may_plain = offers.iter().any(|offer| offer == "AUTH=PLAIN");
-    let may_log_in = !offers.iter().any(|offer| offer == "LOGINDISABLED");
-    // Quoted strings are 7-bit (RFC 3501, section 4.3), PLAIN is UTF-8 (RFC 4616).
-    let by_login = may_log_in && (user.is_ascii() && pass.is_ascii() || !may_plain);
-    if !by_login && !may_plain {
-        let detail = "the server offers no login here (LOGINDISABLED); it may want TLS first";
-        return Err(Error::Auth(detail.to_owned()));
-    }
-    // After the login they may be others (RFC 3501, section 6.2.3).
-    client.get_mut().forget_capabilities();
-    let what = if by_login { "LOGIN" } else { "AUTHENTICATE" };
-    let logged_in = async {
-        if by_login {
-            client.login(user, pass).await
-        } else {
-            client.authenticate("PLAIN", Plain { user, pass }).await
-        }
-    };
-    let logged_in = tokio::time::timeout(limit, logged_in).await;
-    let logged_in = logged_in.map_err(|_| Error::Timeout { what, limit })?;
-    logged_in.map_err(|(error, client)| login_error(told_or_lost(&client, what, error)))
-}
-
-/// SASL PLAIN (RFC 4616).
-struct Plain<'a> {
-    user: &'a str,
-    pass: &'a str,
-}
-
-impl Authenticator for Plain<'_> {
-    type Response = String;
-
-    fn process(&mut self, _challenge: &[u8]) -> String {
-        command::sasl_plain(self.user, self.pass)
-    }
-}
-
-/// What the server itself said, where the library only tells that it said no.
-fn told_or_lost(client: &Client<Guard>, what: &'static str, error: async_imap::error::Error) -> Error {
-    use async_imap::error::Error as Library;
-    match (error, client.get_ref().outcome()) {
-        (Library::No(_) | Library::Bad(_), Some(outcome)) => refused(what, outcome),
-        (_, Some(outcome)) if outcome.status == Status::Bye => goodbye(outcome),
-        (error, _) => lost(error),
-    }
-}
-
-/// Why nothing more can be read or sent.
-fn lost(error: async_imap::error::Error) -> Error {
-    use async_imap::error::Error as Library;
-    match error {
-        // The guard's own errors come through the library as they are.
-        Library::Io(error) => {
-            error.downcast::<Error>().unwrap_or_else(|error: io::Error| Error::Closed(error.to_string()))
-        }
-        Library::ConnectionLost => hung_up(),
-        other => Error::Protocol(other.to_string()),
-    }
-}
-
-fn hung_up() -> Error {
-    Error::Closed("the server hung up".to_owned())
-}
-
-fn goodbye(outcome: &Outcome) -> Error {
-    Error::Closed(format!("the server says: {}", outcome.words))
-}
-
-fn refused(what: &'static str, outcome: &Outcome) -> Error {
-    Error::Refused { what, code: outcome.other_code(), words: outcome.words.clone() }
-}
-
-/// A refused login, unless the server says that it is its own trouble (RFC 5530): then it is tried again as after any
-/// lost connection.
-fn login_error(error: Error) -> Error {
-    const NOT_OUR_FAULT: [&str; 4] = ["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT"];
-    match error {
-        Error::Refused { code: Some(ref code), .. }
-            if NOT_OUR_FAULT.iter().any(|other| other.eq_ignore_ascii_case(code)) =>
-        {
-            error
-        }
-        Error::Refused { words, .. } => Error::Auth(format!("the server says: {words}")),
-        other => other,
     }
 }
 

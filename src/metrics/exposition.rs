@@ -180,8 +180,22 @@ impl Page {
             let shown = scrape.recipients.get(range).unwrap_or_default();
             return write_with_exemplars(samples, shown, out);
         }
-        out.push_str(samples);
+        match family.source {
+            Source::Service(_) => samples.split_inclusive('\n').for_each(|line| write_bare(line, out)),
+            Source::Recipient { .. } | Source::Latency => out.push_str(samples),
+        }
         Ok(())
+    }
+}
+
+/// Writes a sample without labels as people and their scripts expect it, without the empty braces of the encoder.
+fn write_bare(line: &str, out: &mut String) {
+    match line.split_once('{') {
+        Some((name, rest)) if rest.starts_with('}') => {
+            out.push_str(name);
+            out.push_str(rest.trim_start_matches('}'));
+        }
+        _ => out.push_str(line),
     }
 }
 

@@ -184,3 +184,27 @@ pub(super) enum Fate {
     /// Whatever state the server is in, it must not read another word from us.
     Drop,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_use_can_be_written_as_paths() {
+        for usual in [
+            "a@localhost",
+            "a+tag@lab.test",
+            "a.b@sub_domain.example",
+            "a@[127.0.0.1]",
+            "jörg@example.org",
+            "a@bücher.example",
+            "o'neil/x=y@example.org",
+        ] {
+            assert_eq!(path(usual).map(|address| address.to_string()).as_deref(), Some(usual));
+        }
+        for no in ["", "a", "@", "a@", "@b", "a@b>", "a b@c.example", "a@b.example\r\nRSET", "a@b\0.example"]
+        {
+            assert_eq!(path(no), None, "{no:?}");
+        }
+    }
+}

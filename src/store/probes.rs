@@ -1,5 +1,7 @@
 //! Probes: loading and saving. Every save is a compare-and-set on `version`.
 
+use std::collections::{HashMap, HashSet};
+
 use futures_util::future::try_join_all;
 
 use crate::domain::id::{ProbeId, RecipientId};
@@ -38,6 +40,53 @@ impl Store {
             let text =
                 format!("-- open_probes()\nselect {PROBE} from maildt.probes p where p.result is null");
             client.query(&text, &[]).await?.iter().map(row::probe).collect()
+        })
+        .await
+    }
+
+    /// Probes without a result that are not among `known` and not brand new.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn open_probes_besides(&self, known: &HashSet<ProbeId>) -> Result<Vec<Probe>, Error> {
+        let ids: Vec<ProbeId> = self
+            .run("open_probes_besides", async |client| {
+                let statement = client
+                    .prepare_cached(
+                        "-- open_probes_besides()
+                         select p.id from maildt.probes p
+                         where p.result is null and p.created_at < clock_timestamp() - interval '10 seconds'",
+                    )
+                    .await?;
+                let rows = client.query(&statement, &[]).await?;
+                let ids = rows.iter().map(|row| row.try_get(0).map(ProbeId::from_uuid));
+                Ok(ids.collect::<Result<Vec<_>, _>>()?)
+            })
+            .await?;
+        let strays: Vec<ProbeId> = ids.into_iter().filter(|id| !known.contains(id)).collect();
+        if strays.is_empty() {
+            return Ok(Vec::new());
+        }
+        let probes = self.probes(&strays).await?;
+        Ok(probes.into_iter().filter(|probe| probe.state.is_open()).collect())
+    }
+
+    /// For each mailbox, the first attempt of the oldest probe of the last ten minutes.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn recent_probes(&self) -> Result<HashMap<String, jiff::Timestamp>, Error> {
+        self.run("recent_probes", async |client| {
+            let rows = client
+                .query(
+                    "-- recent_probes()
+                     select mailbox, min(first_attempt_at) from maildt.probes
+                     where result is not null and created_at > clock_timestamp() - interval '10 minutes'
+                     group by mailbox",
+                    &[],
+                )
+                .await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
         })
         .await
     }

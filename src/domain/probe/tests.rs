@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::submission::Reply;
 
-const THRESHOLD: Duration = Duration::from_secs(60);
+const THRESHOLD: Duration = Duration::from_mins(1);
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(1_800_000_000_000 + ms).unwrap()

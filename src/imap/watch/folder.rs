@@ -10,6 +10,7 @@ use crate::config::Cleanup;
 use crate::domain::verdict::Placement;
 use crate::imap::error::{Error, Reason};
 use crate::imap::folders::{self, Folder, Target};
+use crate::imap::login::Greeted;
 use crate::imap::outlook::Changes;
 use crate::imap::pace::{Pace, Plan};
 use crate::imap::session::Session;
@@ -181,12 +182,20 @@ impl Watcher {
     /// Only returns `Ok` when it is told to stop.
     async fn connect_and_serve(&mut self) -> Result<(), (Error, Option<Duration>)> {
         let setting = Arc::clone(&self.setting);
-        let open = Session::open(&setting.mailbox.account, &setting.tls, &setting.limits);
-        let passed = tokio::select! {
-            passed = self.gate.pass(&setting.limits, rand::random(), open) => passed,
+        let connected = async {
+            if let Some((error, left)) = self.gate.refusal().await {
+                return Err((error, Some(left)));
+            }
+            let account = &setting.mailbox.account;
+            let greeted = Greeted::connect(account, &setting.tls, &setting.limits).await;
+            let greeted = greeted.map_err(|error| (error, None))?;
+            let login = self.gate.pass(&setting.limits, rand::random(), greeted.log_in(account)).await?;
+            Session::begin_with(login, setting.limits.command).await.map_err(|error| (error, None))
+        };
+        let mut session = tokio::select! {
+            connected = connected => connected?,
             () = setting.cancel.cancelled() => return Ok(()),
         };
-        let mut session = passed?;
         let served = async {
             let Some((target, listed)) = self.find(&mut session).await? else {
                 session.log_out().await;

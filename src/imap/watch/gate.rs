@@ -25,40 +25,47 @@ struct State {
 }
 
 impl Gate {
-    /// Opens a session, unless the login was refused a short time ago: then that refusal is the answer. A refusal comes
-    /// with the pause until the next attempt.
+    /// The last refusal, while it is too soon to try again, and how much longer that is.
+    pub(super) async fn refusal(&self) -> Option<(Error, Duration)> {
+        self.state.lock().await.refusal()
+    }
+
+    /// Logs in, unless that was refused a short time ago: then that refusal is the answer. A refusal comes with the
+    /// pause until the next attempt.
     pub(super) async fn pass<T>(
         &self,
         limits: &Limits,
         random: f64,
-        open: impl Future<Output = Result<T, Error>>,
+        login: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, (Error, Option<Duration>)> {
         let mut state = self.state.lock().await;
-        if let Some((error, retry_at)) = &state.refusal {
-            let left = retry_at.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                return Err((error.clone(), Some(left)));
-            }
+        if let Some((error, left)) = state.refusal() {
+            return Err((error, Some(left)));
         }
         if state.is_proven {
             drop(state);
-            let opened = open.await;
-            state = self.state.lock().await;
-            return state.note(opened, limits, random);
+            let outcome = login.await;
+            return self.state.lock().await.note(outcome, limits, random);
         }
-        let opened = open.await;
-        state.note(opened, limits, random)
+        let outcome = login.await;
+        state.note(outcome, limits, random)
     }
 }
 
 impl State {
+    fn refusal(&self) -> Option<(Error, Duration)> {
+        let (error, retry_at) = self.refusal.as_ref()?;
+        let left = retry_at.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| (error.clone(), left))
+    }
+
     fn note<T>(
         &mut self,
-        opened: Result<T, Error>,
+        outcome: Result<T, Error>,
         limits: &Limits,
         random: f64,
     ) -> Result<T, (Error, Option<Duration>)> {
-        match opened {
+        match outcome {
             Ok(session) => {
                 *self = Self { is_proven: true, refused: 0, refusal: None };
                 Ok(session)

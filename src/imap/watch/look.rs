@@ -136,7 +136,7 @@ impl Watcher {
         let in_round = round > visit.round || visit.last_look.is_none();
         let mut repeats = 0;
         loop {
-            match self.try_full_look(session, visit, started, in_round).await {
+            match self.try_full_look(session, visit, in_round).await {
                 Err(error) if error.is_expunge_issued() && repeats < REPEATS => repeats += 1,
                 other => break other?,
             }
@@ -150,14 +150,13 @@ impl Watcher {
     async fn try_full_look(
         &mut self,
         session: &mut Session,
-        visit: &mut Visit,
-        started: Instant,
+        visit: &Visit,
         in_round: bool,
     ) -> Result<(), Error> {
         let Some(mut known) = self.known.take() else {
             return Err(Error::Protocol("no folder is open".to_owned()));
         };
-        let looked = self.look_from_watermark(session, visit, &mut known, started, in_round).await;
+        let looked = self.look_from_watermark(session, visit, &mut known, in_round).await;
         self.known = Some(known);
         looked
     }
@@ -167,13 +166,10 @@ impl Watcher {
         session: &mut Session,
         visit: &Visit,
         known: &mut Known,
-        started: Instant,
         in_round: bool,
     ) -> Result<(), Error> {
-        if visit.last_look.is_some() {
-            session.noop().await?;
-        }
-        let announced = if visit.last_look.is_some() { Instant::now() } else { started };
+        session.noop().await?;
+        let announced = Instant::now();
         let mut uids = Vec::new();
         if let Some(oldest) =
             self.setting.outlook.look_back().filter(|_| in_round && known.floor < known.next_uid)
@@ -211,7 +207,8 @@ impl Watcher {
                 Ok(())
             }
             Err(error) => Err(error),
-            Ok(()) => self.complete(visit, started).await,
+            // It shows what the server has told of, and that may be older than this look.
+            Ok(()) => self.complete(visit, session.told_up_to).await,
         }
     }
 

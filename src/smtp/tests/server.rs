@@ -100,6 +100,7 @@ impl Server {
         tokio::spawn(async move {
             for (connection, script) in scripts.into_iter().enumerate() {
                 let (tcp, _) = listener.accept().await.unwrap();
+                tcp.set_nodelay(true).unwrap();
                 record.lock().unwrap().push(Vec::new());
                 let (record, acceptor) = (Arc::clone(&record), TlsAcceptor::from(Arc::clone(&server_tls)));
                 tokio::spawn(async move {
