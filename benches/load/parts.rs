@@ -77,7 +77,7 @@ impl Bench {
             if run.lost > 0 {
                 bench.table.lost(format!("{part}: {} of {} messages of the bare client", run.lost, run.sent));
             }
-            println!("  (bare client: {:.1} a second)", run.per_second);
+            println!("  (bare client: {:.1} a second, {} in all)", run.per_second, run.sent);
             run.per_second
         };
         let before = bare(self);
@@ -128,7 +128,7 @@ fn throughput(bench: &mut Bench) {
     if bench.real().is_none() {
         return;
     }
-    let load = Load { recipients: 400, interval: 1, connections: MANY };
+    let load = Load { recipients: 1000, interval: 1, connections: MANY };
     let name = "Postfix + Dovecot";
     let (window, bare, _) = bench.against_bare(name, &|| Endpoint::real().unwrap(), load);
     let share = 100.0 * window.per_second() / bare;
