@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::complaint::Complaint;
 use crate::domain::id::ProbeId;
 use crate::domain::probe::{Effect, Event, Kind, Probe, State};
 use crate::domain::recipient::Recipient;
@@ -27,7 +28,7 @@ use crate::domain::submission::Attempt;
 use crate::imap::watch::Place;
 use crate::imap::{self, Found};
 use crate::metrics::{Metrics, Readiness};
-use crate::store::{Fence, FolderMark, Keys, Saved, Store};
+use crate::store::{Fence, FolderMark, Keys, Sample, Saved, Store};
 
 pub use standing::Standings;
 
@@ -116,7 +117,9 @@ pub struct Engine {
     /// Sightings of probes that are not in memory, until their rows are read.
     unknown: Vec<(ProbeId, Box<Found>)>,
     lookup: Option<Lookup>,
-    clock_sample: Option<Question<(Instant, jiff::Timestamp)>>,
+    complaint: Complaint,
+    clock_sample: Option<Question<Sample>>,
+    marks: Option<Question<()>>,
     strays: Option<Question<Vec<Probe>>>,
 }
 
@@ -149,7 +152,9 @@ impl Engine {
             sightings: parts.sightings,
             unknown: Vec::new(),
             lookup: None,
+            complaint: Complaint::default(),
             clock_sample: None,
+            marks: None,
             strays: None,
         };
         engine.take_over(parts.open);
@@ -228,7 +233,7 @@ impl Engine {
                 Some(event) = self.sightings.recv(), if !self.journal.is_full() => { self.watched(event); None }
                 _ = tick.tick() => {
                     beat += 1;
-                    self.beat(beat).await;
+                    self.beat(beat);
                     None
                 }
             };
@@ -239,7 +244,7 @@ impl Engine {
         self.drain().await
     }
 
-    async fn beat(&mut self, beat: u64) {
+    fn beat(&mut self, beat: u64) {
         let now = Instant::now();
         self.look_up_unknown();
         self.judge(now);
@@ -250,7 +255,7 @@ impl Engine {
         }
         if beat.is_multiple_of(20) {
             self.look_back();
-            self.keep_marks().await;
+            self.keep_marks();
         }
         if beat.is_multiple_of(120) {
             self.look_for_strays();
@@ -277,7 +282,11 @@ impl Engine {
                 }
             }
         }
-        let _ = tokio::time::timeout_at(end, self.keep_marks()).await;
+        // Twice: a mark ripens from one call to the next, and everything is written by now.
+        self.keep_marks();
+        let _ = tokio::time::timeout_at(end, finished(&mut self.marks)).await;
+        self.keep_marks();
+        let _ = tokio::time::timeout_at(end, finished(&mut self.marks)).await;
         End::Stopped
     }
 
@@ -358,13 +367,14 @@ impl Engine {
     fn written(&mut self, written: Written) -> Option<End> {
         match written {
             Written::Done(entries) => {
+                self.complaint.over("the results kept in memory are written");
                 for (entry, saved) in entries {
                     self.saved(entry, saved);
                 }
                 None
             }
             Written::Delayed(reason) => {
-                warn!(%reason, "results are kept in memory until the database takes them");
+                self.complaint.say(&reason, "results are kept in memory until the database takes them");
                 None
             }
             Written::Fenced => Some(End::Deposed),
@@ -456,8 +466,9 @@ impl Engine {
         }
     }
 
-    async fn keep_marks(&mut self) {
-        if self.journal.is_stalled() {
+    /// Keeps how far the folders have been examined. A mark that is not kept costs a look further back, nothing else.
+    fn keep_marks(&mut self) {
+        if self.journal.is_stalled() || self.marks.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let mut marks = Vec::new();
@@ -473,10 +484,9 @@ impl Engine {
                 }
             }
         }
-        if !marks.is_empty()
-            && let Err(reason) = self.store.keep_folder_marks(self.fence, &marks).await
-        {
-            debug!(%reason, "the marks of the folders are not kept; the next start looks further back");
+        if !marks.is_empty() {
+            let (store, fence) = (self.store.clone(), self.fence);
+            self.marks = Some(tokio::spawn(async move { store.keep_folder_marks(fence, &marks).await }));
         }
     }
 
@@ -513,9 +523,10 @@ impl Engine {
         }
     }
 
-    fn correct_clock(&mut self, sample: Option<(Instant, jiff::Timestamp)>) {
-        let Some(sample) = sample else { return };
-        if let Some(jump) = self.clock.correct(sample, Duration::from_secs(2)) {
+    fn correct_clock(&mut self, sample: Option<Sample>) {
+        // A slow answer tells little about the time.
+        let Some(sample) = sample.filter(|sample| sample.took < Duration::from_millis(500)) else { return };
+        if let Some(jump) = self.clock.correct(sample.at, sample.time, Duration::from_secs(2)) {
             warn!(
                 seconds = jump.as_secs(),
                 "the database's clock was set; deadlines of probes under way stay where they were"

@@ -52,6 +52,13 @@ pub(super) async fn run(
         return Ok(if deposed.is_cancelled() { End::Deposed } else { End::Stopped });
     };
     info!(open_probes = beginning.open.len(), recipients = beginning.recipients.len(), "taking up the work");
+    // Their series exist from the start.
+    for name in config.senders.keys() {
+        service.metrics.sender(name);
+    }
+    for name in config.mailboxes.keys() {
+        service.metrics.mailbox(name);
+    }
     let (sight, sightings) = mpsc::channel(SIGHTINGS);
     let (tell, messages) = mpsc::unbounded_channel();
     let watching = CancellationToken::new();
@@ -191,7 +198,7 @@ async fn begin(
         let read = async {
             let fresh: [u8; 32] = rand::random();
             Ok::<_, Error>(Beginning {
-                clock: DatabaseClock::new(store.now().await?),
+                clock: store.now().await.map(|sample| DatabaseClock::new(sample.at, sample.time))?,
                 keys: Arc::new(store.keys(configured.as_ref(), fresh).await?),
                 open: store.open_probes().await?,
                 recipients: store.recipients().await?,

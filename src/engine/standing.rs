@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::id::{ProbeId, RecipientId};
-use crate::domain::probe::Probe;
+use crate::domain::probe::{Kind, Probe};
 use crate::domain::recipient::Recipient;
 use crate::domain::verdict::{Placement, Standing, Verdict};
 use crate::metrics::{LastValues, Metrics, RecipientLabels, RecipientSettings};
@@ -89,7 +89,9 @@ impl Standings {
     /// A probe is under way.
     pub(super) fn opened(&mut self, probe: &Probe) {
         let id = probe.recipient();
-        let Some(entry) = self.recipients.get_mut(&id) else { return };
+        let Some(entry) = self.recipients.get_mut(&id).filter(|_| probe.kind == Kind::Scheduled) else {
+            return;
+        };
         entry.in_flight.insert(probe.id);
         self.show(id);
     }

@@ -9,7 +9,7 @@ use crate::domain::plan::following;
 use crate::domain::probe::{Event, Kind, Probe, State};
 use crate::domain::recipient::Recipient;
 
-use super::probes::save;
+use super::probes::{save, save_statement};
 use super::row::{PROBE, RECIPIENT};
 use super::{Error, Fence, Store, Tx, row};
 
@@ -148,7 +148,7 @@ impl Store {
                 let (mut probe, _) = probe
                     .apply(Event::AttemptStarted { at })
                     .map_err(|unfit| Error::Row(unfit.to_string()))?;
-                save(tx, &probe).await?;
+                save(tx, &save_statement(tx).await?, &probe).await?;
                 probe.version += 1;
                 claimed.push(Claimed { probe, address: found.try_get("address")?, lag });
             }
