@@ -47,6 +47,8 @@ pub struct Outgoing {
 }
 
 impl Scheduler {
+    /// How often due times are looked over that lie further ahead than any plan puts them.
+    const REPAIR: Duration = Duration::from_secs(10);
     /// The shortest pause between two looks into the schedule: what falls due meanwhile is claimed together.
     const QUANTUM: Duration = Duration::from_millis(50);
 
@@ -57,12 +59,17 @@ impl Scheduler {
         let mut revision = None;
         let mut doubtful: Vec<ProbeId> = Vec::new();
         let mut housekeeping = Instant::now();
+        let mut repaired = Instant::now();
         let mut complaint = Complaint::default();
         while !stop.is_cancelled() {
             let begun = Instant::now();
             if revision.is_none() || housekeeping.elapsed() >= Duration::from_secs(2) {
                 housekeeping = begun;
                 self.refresh(&mut revision, &mut throttle).await;
+                if repaired.elapsed() >= Self::REPAIR {
+                    repaired = begun;
+                    self.repair().await;
+                }
             }
             let pause = match self.round(&mut throttle, &mut doubtful, &sends, &abort).await {
                 Ok(pause) => {
@@ -91,9 +98,6 @@ impl Scheduler {
     /// Follows changes of recipients, wherever they were made.
     async fn refresh(&self, revision: &mut Option<i64>, throttle: &mut Throttle) {
         let Ok(newest) = self.store.recipients_revision().await else { return };
-        if let Ok(1..) = self.store.repair_plans(self.fence).await {
-            info!("due times that lay too far ahead were planned anew");
-        }
         if *revision == Some(newest) {
             return;
         }
@@ -101,6 +105,12 @@ impl Scheduler {
         *revision = Some(newest);
         throttle.set_load(recipients.iter().filter(|r| r.active).map(|r| r.interval));
         let _ = self.engine.send(Message::RecipientsChanged(recipients));
+    }
+
+    async fn repair(&self) {
+        if let Ok(1..) = self.store.repair_plans(self.fence).await {
+            info!("due times that lay too far ahead were planned anew");
+        }
     }
 
     /// Claims and starts what is due; tells when to look again.
@@ -113,7 +123,8 @@ impl Scheduler {
     ) -> Result<Duration, Error> {
         self.resolve(doubtful, sends, abort).await?;
         let mut pause = Duration::from_secs(1);
-        for due in self.store.outstanding().await? {
+        let senders: Vec<String> = self.pools.keys().cloned().collect();
+        for due in self.store.outstanding(&senders).await? {
             let Some(outgoing) = self.pools.get(&due.sender) else { continue };
             if !due.wait.is_zero() {
                 pause = pause.min(due.wait);

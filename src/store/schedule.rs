@@ -40,23 +40,26 @@ pub struct Outstanding {
 }
 
 impl Store {
-    /// For each sender, when it has to act next.
+    /// For each of these senders that has something to do, when it has to act next.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn outstanding(&self) -> Result<Vec<Outstanding>, Error> {
+    pub async fn outstanding(&self, senders: &[String]) -> Result<Vec<Outstanding>, Error> {
         self.run("outstanding", async |client| {
             let statement = client
                 .prepare_cached(
                     "-- outstanding()
-                     select sender, greatest(0, extract(epoch from min(at) - clock_timestamp()))::float8 as wait
-                     from (select sender, next_due_at as at from maildt.recipients where active and deleted_at is null
-                           union all
-                           select sender, next_attempt_at from maildt.probes where state = 'deferred') due
-                     group by sender",
+                     select sender, greatest(0, extract(epoch from at - clock_timestamp()))::float8 as wait
+                     from (select sender, least(
+                             (select min(r.next_due_at) from maildt.recipients r
+                              where r.sender = s.sender and r.active and r.deleted_at is null),
+                             (select min(p.next_attempt_at) from maildt.probes p
+                              where p.sender = s.sender and p.state = 'deferred')) as at
+                         from unnest($1::text[]) as s (sender)) due
+                     where at is not null",
                 )
                 .await?;
-            let rows = client.query(&statement, &[]).await?;
+            let rows = client.query(&statement, &[&senders]).await?;
             rows.iter()
                 .map(|row| {
                     let wait: f64 = row.try_get(1)?;
