@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::complaint::Complaint;
 use crate::domain::id::ProbeId;
 use crate::domain::probe::{Effect, Event, Kind, Probe, State};
 use crate::domain::recipient::Recipient;
@@ -116,6 +117,7 @@ pub struct Engine {
     /// Sightings of probes that are not in memory, until their rows are read.
     unknown: Vec<(ProbeId, Box<Found>)>,
     lookup: Option<Lookup>,
+    complaint: Complaint,
     clock_sample: Option<Question<(Instant, jiff::Timestamp)>>,
     strays: Option<Question<Vec<Probe>>>,
 }
@@ -149,6 +151,7 @@ impl Engine {
             sightings: parts.sightings,
             unknown: Vec::new(),
             lookup: None,
+            complaint: Complaint::default(),
             clock_sample: None,
             strays: None,
         };
@@ -358,13 +361,14 @@ impl Engine {
     fn written(&mut self, written: Written) -> Option<End> {
         match written {
             Written::Done(entries) => {
+                self.complaint.over("the results kept in memory are written");
                 for (entry, saved) in entries {
                     self.saved(entry, saved);
                 }
                 None
             }
             Written::Delayed(reason) => {
-                warn!(%reason, "results are kept in memory until the database takes them");
+                self.complaint.say(&reason, "results are kept in memory until the database takes them");
                 None
             }
             Written::Fenced => Some(End::Deposed),

@@ -4,6 +4,7 @@ pub mod app;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod complaint;
 pub mod config;
 pub mod demo;
 pub mod domain;

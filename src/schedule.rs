@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::clock;
+use crate::complaint::Complaint;
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::message::{Letter, compose};
 use crate::domain::probe::State;
@@ -56,6 +57,7 @@ impl Scheduler {
         let mut revision = None;
         let mut doubtful: Vec<ProbeId> = Vec::new();
         let mut housekeeping = Instant::now();
+        let mut complaint = Complaint::default();
         while !stop.is_cancelled() {
             let begun = Instant::now();
             if revision.is_none() || housekeeping.elapsed() >= Duration::from_secs(2) {
@@ -63,10 +65,13 @@ impl Scheduler {
                 self.refresh(&mut revision, &mut throttle).await;
             }
             let pause = match self.round(&mut throttle, &mut doubtful, &sends, &abort).await {
-                Ok(pause) => pause,
+                Ok(pause) => {
+                    complaint.over("probes are scheduled again");
+                    pause
+                }
                 Err(Error::Fenced) => break,
                 Err(reason) => {
-                    warn!(%reason, "nothing can be scheduled without the database; trying again");
+                    complaint.say(&reason, "nothing can be scheduled without the database; no probe is sent meanwhile");
                     Duration::from_secs(1)
                 }
             };

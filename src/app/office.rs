@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use crate::complaint::Complaint;
 use crate::engine::End;
 use crate::metrics::readiness::{DatabaseState, Role};
 use crate::store::{Error, Fence, Store, Tenure};
@@ -126,7 +127,7 @@ async fn renew(service: Arc<Service>, store: Store, holder: Uuid, fence: Fence, 
         tokio::time::sleep(limits.lease_renew).await;
         match store.take_lease(holder, Some(fence), limits.lease, limits.lease_renew).await {
             Ok(Tenure::Held(_)) => {
-                complaint = Complaint::default();
+                complaint.over("the lease is renewed again");
                 database_is(&service, DatabaseState::Ready);
             }
             Ok(Tenure::Begun(_) | Tenure::Other) | Err(Error::Fenced) => {
@@ -138,20 +139,6 @@ async fn renew(service: Arc<Service>, store: Store, holder: Uuid, fence: Fence, 
                 complaint.say(&reason, "the lease cannot be renewed");
             }
         }
-    }
-}
-
-/// Says the same thing once.
-#[derive(Default)]
-struct Complaint(Option<String>);
-
-impl Complaint {
-    fn say(&mut self, reason: &Error, what: &str) {
-        let reason = reason.to_string();
-        if self.0.as_ref() != Some(&reason) {
-            warn!(reason, "{what}");
-        }
-        self.0 = Some(reason);
     }
 }
 

@@ -17,6 +17,9 @@ use crate::metrics::{ConnectionFailure, Protocol};
 use super::journal::Release;
 use super::{Engine, Identified};
 
+/// How long a server may have had no chance to announce a message for its arrival to count as timed by our own clock.
+const PROMPT: Duration = Duration::from_secs(2);
+
 impl Engine {
     /// Takes in what a watcher says.
     pub(super) fn watched(&mut self, event: imap::Event) {
@@ -173,7 +176,9 @@ impl Engine {
         // Before the reply that accepts it is read, what counts is that the folder was covered when the attempt began.
         let from = accepted.or_else(|| acknowledged.or(attempt_at).map(|at| self.clock.instant(at)));
         let covered = found.covered_since.zip(from).is_some_and(|(covered, from)| covered <= from);
-        let live = covered && found.previous_look.is_some();
+        // A server that is asked every half minute tells half a minute late; then its own date is the better clock.
+        let prompt = found.seen_at.saturating_duration_since(found.silent_until) <= PROMPT;
+        let live = covered && prompt && found.previous_look.is_some();
         let mut sighting = Sighting {
             at: seen,
             latency: accepted.map(|accepted| found.seen_at.saturating_duration_since(accepted)),
@@ -193,7 +198,8 @@ impl Engine {
             desk.clock.learn(seen, stamped);
         } else {
             let (arrived, tolerance) = desk.clock.arrival(stamped);
-            sighting.at = arrived.min(seen);
+            let earliest = found.previous_look.map(|_| self.clock.at(found.silent_until));
+            sighting.at = arrived.max(earliest.unwrap_or(arrived)).min(seen);
             sighting.estimated = true;
             sighting.tolerance = tolerance;
             // On the clock of now: the database's may have been set since.

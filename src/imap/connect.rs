@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::account::Account;
+use crate::tls;
 
 use super::error::Error;
 use super::guard::{Guard, Stream};
@@ -73,23 +74,14 @@ pub(super) async fn tls<S: Stream>(
 /// When the certificate that the server showed expires, in seconds since the epoch.
 pub(super) fn certificate_not_after<S>(stream: &TlsStream<S>) -> Option<i64> {
     let (_, connection) = stream.get_ref();
-    not_after(connection.peer_certificates()?.first()?)
+    tls::not_after(connection.peer_certificates()?.first()?)
 }
 
 fn explain(error: &std::io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(inner) => explain_tls(inner),
+        Some(inner) => tls::explain(inner),
         None => format!("{error}; check the port and the TLS mode (implicit or starttls)"),
     }
-}
-
-// MERGE: these two become `crate::tls::explain(error)` and `crate::tls::not_after(der)`.
-fn explain_tls(error: &rustls::Error) -> String {
-    error.to_string()
-}
-
-fn not_after(_der: &[u8]) -> Option<i64> {
-    None
 }
 
 /// The stream under `guard`, when nothing is buffered that came before TLS.

@@ -21,7 +21,7 @@ use super::login::{Greeted, LoggedIn};
 use super::loss::{Secrets, goodbye, hung_up, lost, refused};
 use super::response::{Code, Outcome, Response, Status, Untagged};
 use super::uids::Uids;
-use super::view::View;
+use super::view::{Announced, View};
 
 /// How much of a header or body is asked for, in bytes.
 pub const SECTION_MAX: usize = 64 * 1024;
@@ -38,6 +38,9 @@ pub struct Session {
     uidvalidity: Option<u32>,
     /// The tag of the IDLE that we are in.
     idle: Option<String>,
+    idle_since: Option<Instant>,
+    /// When the last command was completed.
+    completed_at: Instant,
     /// When the last command was sent that obliges the server to tell everything new: all that was in the folder then is
     /// known.
     pub(super) told_up_to: Instant,
@@ -110,6 +113,8 @@ impl Session {
             certificate_not_after,
             uidvalidity: None,
             idle: None,
+            idle_since: None,
+            completed_at: Instant::now(),
             told_up_to: Instant::now(),
             view: View::default(),
         };
@@ -270,6 +275,11 @@ impl Session {
         self.exec("UID EXPUNGE", &format!("UID EXPUNGE {uids}")).await.map(drop)
     }
 
+    /// When the last command was completed.
+    pub(super) fn completed_at(&self) -> Instant {
+        self.completed_at
+    }
+
     pub fn is_idle(&self) -> bool {
         self.idle.is_some()
     }
@@ -284,6 +294,7 @@ impl Session {
             match self.step(&mut running).await {
                 Ok(Step::Continue) => {
                     self.idle = Some(running.tag);
+                    self.idle_since = Some(Instant::now());
                     return Ok(true);
                 }
                 Ok(Step::Data(..)) => {}
@@ -299,6 +310,7 @@ impl Session {
     /// When the connection fails.
     pub async fn done(&mut self) -> Result<bool, Error> {
         let Some(tag) = self.idle.take() else { return Ok(true) };
+        self.idle_since = None;
         let sent = async { self.imap.run_command_untagged("DONE").await.map_err(lost) };
         within(self.limit, "DONE", sent).await?;
         let mut running = Running { what: "DONE", tag, left: self.limit };
@@ -324,6 +336,7 @@ impl Session {
             Response::Untagged(data) => self.note(&data, read_at),
             Response::Tagged(tag, _) if self.idle.as_deref() == Some(tag.as_str()) => {
                 self.idle = None;
+                self.idle_since = None;
                 Ok(())
             }
             Response::Tagged(tag, _) => Err(unexpected_tag(&tag)),
@@ -388,17 +401,31 @@ impl Session {
             }
             Response::Continue => Ok(Step::Continue),
             Response::Tagged(tag, outcome) if tag == running.tag => match outcome.status {
-                Status::Ok => Ok(Step::Done(outcome)),
+                Status::Ok => {
+                    self.completed_at = read_at;
+                    Ok(Step::Done(outcome))
+                }
                 _ => Err(self.secrets.masked(refused(running.what, &outcome))),
             },
             Response::Tagged(tag, _) => Err(unexpected_tag(&tag)),
         }
     }
 
+    /// When the server could last have said what it says at `read_at`. In IDLE it speaks as soon as it knows (that takes a moment
+    /// after entering it); otherwise only with a command's reply.
+    fn silent_until(&self, read_at: Instant) -> Instant {
+        const SETTLED: Duration = Duration::from_secs(1);
+        let settled = self.idle_since.is_some_and(|since| read_at.saturating_duration_since(since) >= SETTLED);
+        if settled { read_at } else { self.completed_at }
+    }
+
     /// What concerns the whole session, whichever command it comes with.
     fn note(&mut self, data: &Untagged, read_at: Instant) -> Result<(), Error> {
         match data {
-            Untagged::Exists(count) => self.view.exists(*count, read_at),
+            Untagged::Exists(count) => {
+                let silent_until = self.silent_until(read_at);
+                self.view.exists(*count, Announced { read_at, silent_until });
+            }
             Untagged::Expunge(sequence) => self.view.expunge(*sequence),
             Untagged::Capability(capabilities) => self.capabilities.clone_from(capabilities),
             Untagged::Status(outcome) if outcome.status == Status::Bye => {

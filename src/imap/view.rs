@@ -12,8 +12,17 @@ pub(super) struct View {
     exists: u32,
     /// How many of them were there at the last look, at least.
     looked_at: u32,
-    /// Growths not yet looked at: the number of messages then, and when the response was read. Ascending.
-    news: Vec<(u32, Instant)>,
+    /// Growths not yet looked at: the number of messages then, and when they were announced. Ascending.
+    news: Vec<(u32, Announced)>,
+}
+
+/// When a message was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    /// When the response was read.
+    pub(super) read_at: Instant,
+    /// When the server could last have announced it and did not: the message came after that.
+    pub(super) silent_until: Instant,
 }
 
 impl View {
@@ -23,10 +32,10 @@ impl View {
     }
 
     /// EXISTS. Fewer messages than before, without EXPUNGE, is against the rules; a look clears it up.
-    pub(super) fn exists(&mut self, count: u32, read_at: Instant) {
+    pub(super) fn exists(&mut self, count: u32, announced: Announced) {
         if count != self.exists && self.news.len() < NEWS_MAX {
             self.news.retain(|&(known, _)| known < count);
-            self.news.push((count, read_at));
+            self.news.push((count, announced));
         }
         self.exists = count;
     }
@@ -58,14 +67,14 @@ impl View {
     }
 
     /// When the message with this sequence number was first announced.
-    pub(super) fn announced(&self, sequence: u32) -> Option<Instant> {
-        self.news.iter().find(|&&(count, _)| count >= sequence).map(|&(_, read_at)| read_at)
+    pub(super) fn announced(&self, sequence: u32) -> Option<Announced> {
+        self.news.iter().find(|&&(count, _)| count >= sequence).map(|&(_, announced)| announced)
     }
 
     /// A look that began at `started` is complete: what was announced before it is no news any more. What was announced
     /// meanwhile may not have been part of it.
     pub(super) fn looked(&mut self, started: Instant) {
-        self.news.retain(|&(_, read_at)| read_at >= started);
+        self.news.retain(|(_, announced)| announced.read_at >= started);
         if self.news.is_empty() {
             self.looked_at = self.exists;
         }
@@ -82,17 +91,21 @@ mod tests {
         start + Duration::from_millis(ms)
     }
 
+    fn told(read_at: Instant) -> Announced {
+        Announced { read_at, silent_until: read_at }
+    }
+
     #[test]
     fn a_message_was_announced_by_the_first_count_that_includes_it() {
         let t = Instant::now();
         let mut view = View::default();
         view.opened(5);
-        view.exists(5, t);
+        view.exists(5, told(t));
         assert!(!view.has_news());
-        view.exists(6, at(t, 10));
-        view.exists(8, at(t, 20));
-        assert_eq!(view.announced(6), Some(at(t, 10)));
-        assert_eq!(view.announced(8), Some(at(t, 20)));
+        view.exists(6, told(at(t, 10)));
+        view.exists(8, told(at(t, 20)));
+        assert_eq!(view.announced(6), Some(told(at(t, 10))));
+        assert_eq!(view.announced(8), Some(told(at(t, 20))));
         assert_eq!(view.announced(9), None);
     }
 
@@ -101,11 +114,11 @@ mod tests {
         let t = Instant::now();
         let mut view = View::default();
         view.opened(5);
-        view.exists(6, at(t, 10));
+        view.exists(6, told(at(t, 10)));
         view.expunge(2);
-        view.exists(6, at(t, 20));
-        assert_eq!(view.announced(5), Some(at(t, 10)), "the sixth became the fifth");
-        assert_eq!(view.announced(6), Some(at(t, 20)));
+        view.exists(6, told(at(t, 20)));
+        assert_eq!(view.announced(5), Some(told(at(t, 10))), "the sixth became the fifth");
+        assert_eq!(view.announced(6), Some(told(at(t, 20))));
     }
 
     #[test]
@@ -115,7 +128,7 @@ mod tests {
         view.opened(5);
         view.expunge(1);
         assert!(!view.has_news());
-        view.exists(5, t);
+        view.exists(5, told(t));
         assert!(view.has_news());
     }
 
@@ -124,12 +137,12 @@ mod tests {
         let t = Instant::now();
         let mut view = View::default();
         view.opened(0);
-        view.exists(1, t);
+        view.exists(1, told(t));
         let started = at(t, 5);
-        view.exists(2, at(t, 10));
+        view.exists(2, told(at(t, 10)));
         view.looked(started);
         assert!(view.has_news());
-        assert_eq!(view.announced(2).unwrap(), at(t, 10));
+        assert_eq!(view.announced(2).unwrap(), told(at(t, 10)));
         assert_eq!(view.growth(), 2);
         view.looked(at(t, 11));
         assert!(!view.has_news());

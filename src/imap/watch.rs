@@ -116,6 +116,8 @@ pub struct Found {
     pub body: Option<Bytes>,
     /// When the response that announced the message was read.
     pub seen_at: Instant,
+    /// When the server could last have announced it and did not: within this connection, it came after that.
+    pub silent_until: Instant,
     /// When the last complete look of this connection began; it did not show the message. `None` in a connection's
     /// first look.
     pub previous_look: Option<Instant>,

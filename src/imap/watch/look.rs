@@ -12,6 +12,7 @@ use crate::imap::interest::{may_be_report, mentions_probe};
 use crate::imap::session::{Message, Opened, Section, Session};
 use crate::imap::uids::Uids;
 
+use super::super::view::Announced;
 use super::folder::{Visit, Watcher};
 use super::{Event, Found, MessageRef, Resume};
 
@@ -45,7 +46,7 @@ pub(super) struct Known {
 /// A possible report whose body is still to be fetched.
 struct Suspect {
     message: Message,
-    seen_at: Instant,
+    announced: Announced,
 }
 
 impl Watcher {
@@ -268,11 +269,12 @@ impl Watcher {
                 continue;
             }
             examined.push(message.uid);
-            let seen_at = session.view.announced(message.sequence).unwrap_or(message.read_at);
+            let unannounced = Announced { read_at: message.read_at, silent_until: session.completed_at() };
+            let announced = session.view.announced(message.sequence).unwrap_or(unannounced);
             if may_be_report(&message.section) {
-                suspects.push(Suspect { message, seen_at });
+                suspects.push(Suspect { message, announced });
             } else if mentions_probe(&message.section) {
-                self.found(visit, &message, None, seen_at).await?;
+                self.found(visit, &message, None, announced).await?;
             }
         }
         for some in suspects.chunks(BODIES) {
@@ -298,7 +300,7 @@ impl Watcher {
                 continue;
             };
             if mentions_probe(&body.section) || mentions_probe(&suspect.message.section) {
-                self.found(visit, &suspect.message, Some(body.section), suspect.seen_at).await?;
+                self.found(visit, &suspect.message, Some(body.section), suspect.announced).await?;
             }
         }
         Ok(())
@@ -309,7 +311,7 @@ impl Watcher {
         visit: &Visit,
         message: &Message,
         body: Option<Bytes>,
-        seen_at: Instant,
+        announced: Announced,
     ) -> Result<(), Error> {
         let found = Found {
             place: Arc::clone(&visit.place),
@@ -321,7 +323,8 @@ impl Watcher {
             internal_date: message.internal_date,
             header: message.section.clone(),
             body,
-            seen_at,
+            seen_at: announced.read_at,
+            silent_until: announced.silent_until,
             previous_look: visit.last_look,
             covered_since: visit.last_look.map(|_| visit.opened_at),
         };
