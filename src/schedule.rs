@@ -35,6 +35,8 @@ pub struct Scheduler {
     /// By mailbox: where to say that a probe is on its way.
     pub outlooks: HashMap<Arc<str>, Arc<Outlook>>,
     pub engine: mpsc::UnboundedSender<Message>,
+    /// Cancelled when every mailbox is observed for the first time.
+    pub observed: CancellationToken,
     /// Woken when recipients change or a sender has room again.
     pub wake: Arc<Notify>,
 }
@@ -47,6 +49,8 @@ pub struct Outgoing {
 }
 
 impl Scheduler {
+    /// How long the first probes wait for the mailboxes to be observed. Not for ever: submission is watched as well.
+    const OBSERVE: Duration = Duration::from_secs(5);
     /// How often due times are looked over that lie further ahead than any plan puts them.
     const REPAIR: Duration = Duration::from_secs(10);
     /// The shortest pause between two looks into the schedule: what falls due meanwhile is claimed together.
@@ -61,6 +65,12 @@ impl Scheduler {
         let mut housekeeping = Instant::now();
         let mut repaired = Instant::now();
         let mut complaint = Complaint::default();
+        // A probe that is already there when its folder is opened can only be timed by the server's date.
+        tokio::select! {
+            () = self.observed.cancelled() => {}
+            () = tokio::time::sleep(Self::OBSERVE) => warn!("not every mailbox can be observed; probes are sent all the same"),
+            () = stop.cancelled() => {}
+        }
         while !stop.is_cancelled() {
             let begun = Instant::now();
             if revision.is_none() || housekeeping.elapsed() >= Duration::from_secs(2) {
@@ -198,7 +208,8 @@ impl Scheduler {
                 continue;
             };
             debug!(probe = %probe.id, "a claim whose answer was lost did happen");
-            let claimed = Claimed { address: address.to_string(), lag: Duration::ZERO, probe };
+            let address = address.to_string();
+            let claimed = Claimed { address, recipient: None, lag: Duration::ZERO, probe };
             self.start(claimed, outgoing, sends, abort);
         }
         Ok(())
@@ -206,7 +217,7 @@ impl Scheduler {
 
     /// Starts one submission. The engine hears of the probe first, then of the result.
     fn start(&self, claimed: Claimed, outgoing: &Outgoing, sends: &TaskTracker, abort: &CancellationToken) {
-        let Claimed { probe, address, .. } = claimed;
+        let Claimed { probe, address, recipient, .. } = claimed;
         let id = probe.id;
         let message = compose(
             self.keys.ring.sign(id),
@@ -220,7 +231,7 @@ impl Scheduler {
             (self.engine.clone(), Arc::clone(&self.wake), Arc::clone(&self.metrics));
         let (outgoing, abort) = (outgoing.clone(), abort.clone());
         let sender = probe.sender.clone();
-        let _ = engine.send(Message::Claimed(Box::new(probe)));
+        let _ = engine.send(Message::Claimed(Box::new(probe), recipient.map(Box::new)));
         sends.spawn(async move {
             // No more is claimed than there are free slots.
             let Some(slot) = outgoing.pool.acquire().await else { return };

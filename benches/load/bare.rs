@@ -264,7 +264,8 @@ impl Imap {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             text.push_str(line.trim_end());
-            let size = line.trim_end().strip_suffix('}').and_then(|rest| rest.rsplit_once('{')?.1.parse().ok());
+            let size =
+                line.trim_end().strip_suffix('}').and_then(|rest| rest.rsplit_once('{')?.1.parse().ok());
             let Some(size) = size else { return Ok(Response { text, literal }) };
             let mut bytes = vec![0; size];
             self.stream.read_exact(&mut bytes).await?;

@@ -70,7 +70,12 @@ impl Bench {
     }
 
     /// The program under more than it can do, between two runs of the bare client.
-    fn against_bare(&mut self, part: &str, endpoint: &dyn Fn() -> Endpoint, load: Load) -> (Window, f64, Program) {
+    fn against_bare(
+        &mut self,
+        part: &str,
+        endpoint: &dyn Fn() -> Endpoint,
+        load: Load,
+    ) -> (Window, f64, Program) {
         let span = (self.seconds / 3).clamp(s(5), s(60));
         let bare = |bench: &mut Self| {
             let run = bare::run(&endpoint(), load.connections, s(3), span);
@@ -132,7 +137,12 @@ fn throughput(bench: &mut Bench) {
     let name = "Postfix + Dovecot";
     let (window, bare, _) = bench.against_bare(name, &|| Endpoint::real().unwrap(), load);
     let share = 100.0 * window.per_second() / bare;
-    bench.table.judged(format!("{name}: of the bare client"), format!("{share:.0} %"), "≥ 75 %", share >= 75.0);
+    bench.table.judged(
+        format!("{name}: of the bare client"),
+        format!("{share:.0} %"),
+        "≥ 75 %",
+        share >= 75.0,
+    );
     bench.cpu(name, &window);
 }
 

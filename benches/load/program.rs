@@ -286,7 +286,11 @@ impl Program {
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} recipients every {} s, {} connections", self.recipients, self.interval, self.connections)
+        write!(
+            f,
+            "{} recipients every {} s, {} connections",
+            self.recipients, self.interval, self.connections
+        )
     }
 }
 

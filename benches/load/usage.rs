@@ -10,8 +10,12 @@ pub fn cpu(pid: u32) -> Duration {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return Duration::ZERO };
     let (_, fields) = stat.rsplit_once(')').unwrap();
     // utime, stime, cutime, cstime are the fields 14 to 17; these begin with the third.
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(4).map(|field| field.parse::<u64>().unwrap_or_default()).sum();
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .map(|field| field.parse::<u64>().unwrap_or_default())
+        .sum();
     Duration::from_millis(ticks * 10)
 }
 

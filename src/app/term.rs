@@ -61,7 +61,7 @@ pub(super) async fn run(
     }
     let (sight, sightings) = mpsc::channel(SIGHTINGS);
     let (tell, messages) = mpsc::unbounded_channel();
-    let watching = CancellationToken::new();
+    let (watching, observed) = (CancellationToken::new(), CancellationToken::new());
     let watchers = TaskTracker::new();
     let watched = watch_mailboxes(&config, &beginning, &sight, &watching, &watchers);
     drop(sight);
@@ -83,6 +83,7 @@ pub(super) async fn run(
         watched,
         messages,
         sightings,
+        observed: observed.clone(),
     });
     let pools = open_pools(&config);
     let scheduler = Scheduler {
@@ -93,6 +94,7 @@ pub(super) async fn run(
         pools: pools.clone(),
         outlooks,
         engine: tell,
+        observed,
         wake: Arc::new(Notify::new()),
     };
     let (claiming, abort, judging) =
