@@ -236,13 +236,7 @@ impl Scheduler {
             // No more is claimed than there are free slots.
             let Some(slot) = outgoing.pool.acquire().await else { return };
             let envelope = Envelope { from: &outgoing.from, to: &address };
-            let attempt = tokio::select! {
-                attempt = slot.submit(envelope, &message) => attempt,
-                () = abort.cancelled() => {
-                    let _ = engine.send(Message::BrokenOff { id, ended: Instant::now() });
-                    return;
-                }
-            };
+            let attempt = slot.submit_until(envelope, &message, &abort).await;
             let ended = attempt.accepted_at.unwrap_or_else(Instant::now);
             if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) = (outlook, &attempt.outcome) {
                 outlook.expect(id, ended);
@@ -265,6 +259,7 @@ impl Scheduler {
                 Outcome::Ambiguous { detail } => {
                     warn!(probe = %id, sender = %sender, %detail, "submission without an answer: the probe is unconfirmed");
                 }
+                Outcome::Released => info!(probe = %id, sender = %sender, "submission broken off by the stop; made again at the next start"),
                 Outcome::Accepted { .. } => {}
             }
             let _ = engine.send(Message::Attempted { id, attempt: Box::new(attempt), ended });
