@@ -41,11 +41,9 @@ use table::Table;
 #[derive(Debug)]
 pub enum Message {
     /// A probe was claimed: its row says `sending`, and it is about to be sent.
-    Claimed(Box<Probe>),
+    Claimed(Box<Probe>, Option<Box<Recipient>>),
     /// A submission ended at this moment.
     Attempted { id: ProbeId, attempt: Box<Attempt>, ended: Instant },
-    /// A submission was broken off by our own stop.
-    BrokenOff { id: ProbeId, ended: Instant },
     /// Recipients were added, changed or removed.
     RecipientsChanged(Vec<Recipient>),
 }
@@ -97,6 +95,8 @@ pub struct Parts {
     pub watched: Vec<Watched>,
     pub messages: mpsc::UnboundedReceiver<Message>,
     pub sightings: mpsc::Receiver<imap::Event>,
+    /// To be cancelled when every mailbox has been observed once.
+    pub observed: CancellationToken,
 }
 
 /// See the module.
@@ -114,6 +114,7 @@ pub struct Engine {
     standings: Standings,
     messages: mpsc::UnboundedReceiver<Message>,
     sightings: mpsc::Receiver<imap::Event>,
+    observed: CancellationToken,
     /// Sightings of probes that are not in memory, until their rows are read.
     unknown: Vec<(ProbeId, Box<Found>)>,
     lookup: Option<Lookup>,
@@ -150,6 +151,7 @@ impl Engine {
             standings: parts.standings,
             messages: parts.messages,
             sightings: parts.sightings,
+            observed: parts.observed,
             unknown: Vec::new(),
             lookup: None,
             complaint: Complaint::default(),
@@ -158,6 +160,7 @@ impl Engine {
             strays: None,
         };
         engine.take_over(parts.open);
+        engine.note_observed();
         engine
     }
 
@@ -200,6 +203,13 @@ impl Engine {
         if matches!(tracked.probe.state, State::Accepted | State::Unconfirmed) {
             let deadline = ended + tracked.probe.threshold;
             self.table.set_deadline(id, Some(deadline));
+        }
+    }
+
+    /// Says when every mailbox has been observed for the first time.
+    fn note_observed(&self) {
+        if self.desks.values().all(Desk::is_observed) {
+            self.observed.cancel();
         }
     }
 
@@ -293,7 +303,10 @@ impl Engine {
     fn hear(&mut self, message: Message) {
         let now = Instant::now();
         match message {
-            Message::Claimed(probe) => {
+            Message::Claimed(probe, recipient) => {
+                if let Some(recipient) = recipient {
+                    self.standings.meet(&recipient);
+                }
                 self.standings.opened(&probe);
                 // A retry was read from its row and changed there; what memory has of it is the version before.
                 let newer = self.table.get(probe.id).is_none_or(|known| known.probe.version < probe.version);
@@ -302,7 +315,6 @@ impl Engine {
                 }
             }
             Message::Attempted { id, attempt, ended } => self.attempted(id, *attempt, ended),
-            Message::BrokenOff { id, ended } => self.abandoned(id, ended),
             Message::RecipientsChanged(recipients) => self.standings.set_recipients(&recipients),
         }
     }

@@ -61,7 +61,7 @@ pub(super) async fn run(
     }
     let (sight, sightings) = mpsc::channel(SIGHTINGS);
     let (tell, messages) = mpsc::unbounded_channel();
-    let watching = CancellationToken::new();
+    let (watching, observed) = (CancellationToken::new(), CancellationToken::new());
     let watchers = TaskTracker::new();
     let watched = watch_mailboxes(&config, &beginning, &sight, &watching, &watchers);
     drop(sight);
@@ -83,6 +83,7 @@ pub(super) async fn run(
         watched,
         messages,
         sightings,
+        observed: observed.clone(),
     });
     let pools = open_pools(&config);
     let scheduler = Scheduler {
@@ -93,6 +94,7 @@ pub(super) async fn run(
         pools: pools.clone(),
         outlooks,
         engine: tell,
+        observed,
         wake: Arc::new(Notify::new()),
     };
     let (claiming, abort, judging) =
@@ -126,12 +128,11 @@ pub(super) async fn run(
     abort.cancel();
     watching.cancel();
     watchers.close();
-    if tokio::time::timeout(Duration::from_secs(2), watchers.wait()).await.is_err() {
+    if tokio::time::timeout(config.limits.drain.mul_f64(0.1), watchers.wait()).await.is_err() {
         debug!("the watchers are left to themselves");
     }
-    for outgoing in pools.values() {
-        outgoing.pool.drain(Instant::now() + Duration::from_millis(500)).await;
-    }
+    let goodbye = Instant::now() + Duration::from_millis(300);
+    futures_util::future::join_all(pools.values().map(|outgoing| outgoing.pool.drain(goodbye))).await;
     if matches!(result, Ok(End::Deposed)) {
         service.metrics.clear_recipients();
     }
@@ -178,11 +179,11 @@ fn open_pools(config: &Config) -> HashMap<String, Outgoing> {
 
 /// Lets the submissions under way end, and breaks off those that take too long: a bit before the whole stop is over.
 async fn drain(config: &Config, abort: &CancellationToken, scheduler: &mut tokio::task::JoinHandle<()>) {
-    let patience = config.limits.drain.mul_f64(0.6);
+    let patience = config.limits.drain.mul_f64(0.5);
     if tokio::time::timeout(patience, &mut *scheduler).await.is_err() {
         warn!("submissions are broken off by the stop");
         abort.cancel();
-        let _ = tokio::time::timeout(Duration::from_secs(1), scheduler).await;
+        let _ = tokio::time::timeout(Duration::from_millis(500), scheduler).await;
     }
 }
 
@@ -238,7 +239,7 @@ fn pace(config: &Config) -> Pace {
         send_window: config.send_window,
         round_gap: limits.round_gap,
         verdict: limits.verdict,
-        drain: limits.drain.mul_f64(0.3),
+        drain: limits.drain.mul_f64(0.2),
         unobserved: limits.blind_after,
     }
 }

@@ -20,6 +20,8 @@ pub struct Claimed {
     pub probe: Probe,
     /// Where it goes.
     pub address: String,
+    /// As it was when its slot was claimed; absent for a retry, whose recipient is known.
+    pub recipient: Option<Recipient>,
     /// How long after its due time it was claimed.
     pub lag: Duration,
 }
@@ -126,7 +128,8 @@ impl Store {
                     let unix_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
                     let probe = fresh(id(unix_ms, recipient.id), key_id, &recipient, due, now);
                     let lag = crate::domain::probe::between(due, now);
-                    claim.claimed.push(Claimed { probe, address: recipient.address.to_string(), lag });
+                    let address = recipient.address.to_string();
+                    claim.claimed.push(Claimed { probe, address, recipient: Some(recipient), lag });
                 }
             }
             try_join(insert(tx, &claim.claimed), plan(tx, &claim.planned)).await?;
@@ -169,7 +172,7 @@ impl Store {
                     .map_err(|unfit| Error::Row(unfit.to_string()))?;
                 save(tx, &save_statement(tx).await?, &probe).await?;
                 probe.version += 1;
-                claimed.push(Claimed { probe, address: found.try_get("address")?, lag });
+                claimed.push(Claimed { probe, address: found.try_get("address")?, recipient: None, lag });
             }
             Ok(claimed)
         })

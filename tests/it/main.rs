@@ -18,6 +18,7 @@ mod database;
 mod delivery;
 mod instances;
 mod lab_itself;
+mod oddities;
 mod prometheus;
 mod promises;
 mod refusals;

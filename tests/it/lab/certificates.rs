@@ -76,7 +76,7 @@ impl Certificates {
         self.directory.join("ca.pem")
     }
 
-    /// A server's key followed by its certificate, in one file: the order that Postfix asks for.
+    /// A server's key followed by its certificate, in one file: Postfix wants the key first.
     pub fn server(&self, presents: Presents) -> PathBuf {
         self.directory.join(format!("{}.pem", presents.name()))
     }
