@@ -149,6 +149,7 @@ impl Scheduler {
             id
         });
         let claim = claim.await.inspect_err(|_| doubtful.append(&mut touched))?;
+        self.introduce(&claim.claimed).await;
         for (id, next, skipped) in &claim.planned {
             if let Some(recipient) = self.metrics.recipient(*id) {
                 recipient.set_next_probe(Some(*next));
@@ -161,6 +162,18 @@ impl Scheduler {
             self.start(claimed, outgoing, sends, abort);
         }
         Ok(started)
+    }
+
+    /// A recipient that was added since the last look at the list must be known before its first result comes, or that
+    /// would count for nobody.
+    async fn introduce(&self, claimed: &[Claimed]) {
+        let known = |claimed: &Claimed| self.metrics.recipient(claimed.probe.recipient()).is_some();
+        if claimed.iter().all(known) {
+            return;
+        }
+        if let Ok(recipients) = self.store.recipients().await {
+            let _ = self.engine.send(Message::RecipientsChanged(recipients));
+        }
     }
 
     /// Probes whose claim was not confirmed: those that exist are ours, untouched, and are sent now.
