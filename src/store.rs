@@ -212,9 +212,12 @@ impl Problem {
     }
 }
 
-/// Refusals that mean "not now": shutdown, crash, recovery, too many connections, disk full (classes 57, 53, 08).
+/// Whether a refusal means "not now". Only what a statement's own text or values are to blame for will be refused for
+/// ever: bad data (class 22), a broken constraint (23), a limit (54), bad SQL (42). All else passes: shutdown, recovery,
+/// a full disk, too many connections, a lock held by somebody, a deadlock, a database that has become read-only.
 fn is_outage(code: &tokio_postgres::error::SqlState) -> bool {
-    ["57", "53", "08", "58"].iter().any(|class| code.code().starts_with(class))
+    let for_ever = ["22", "23", "42", "54"].iter().any(|class| code.code().starts_with(class));
+    !for_ever || *code == tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE
 }
 
 /// Whether the connection failed, rather than the statement.
