@@ -12,13 +12,15 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Fails with [`Error::Fenced`] unless the lease is still ours, and keeps it ours until the transaction ends.
+    /// Fails with [`Error::Fenced`] unless the lease is still ours, and keeps it ours until the transaction ends. A lease that
+    /// has expired and that nobody took is still ours: after an outage of the database nobody could renew it, and what was
+    /// kept in memory meanwhile is to be written. Whoever takes it begins a new epoch.
     pub(super) async fn check(&self, tx: &Tx<'_>) -> Result<(), Problem> {
         let statement = tx
             .prepare_cached(
                 "-- fence()
                  select 1 from maildt.lease
-                 where holder = $1 and epoch = $2 and expires_at > clock_timestamp() for share",
+                 where holder = $1 and epoch = $2 for share",
             )
             .await?;
         match tx.query_opt(&statement, &[&self.holder, &self.epoch]).await? {
