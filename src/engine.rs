@@ -28,7 +28,7 @@ use crate::domain::submission::Attempt;
 use crate::imap::watch::Place;
 use crate::imap::{self, Found};
 use crate::metrics::{Metrics, Readiness};
-use crate::store::{Fence, FolderMark, Keys, Saved, Store};
+use crate::store::{Fence, FolderMark, Keys, Sample, Saved, Store};
 
 pub use standing::Standings;
 
@@ -41,7 +41,7 @@ use table::Table;
 #[derive(Debug)]
 pub enum Message {
     /// A probe was claimed: its row says `sending`, and it is about to be sent.
-    Claimed(Box<Probe>),
+    Claimed(Box<Probe>, Option<Box<Recipient>>),
     /// A submission ended at this moment.
     Attempted { id: ProbeId, attempt: Box<Attempt>, ended: Instant },
     /// A submission was broken off by our own stop.
@@ -97,6 +97,8 @@ pub struct Parts {
     pub watched: Vec<Watched>,
     pub messages: mpsc::UnboundedReceiver<Message>,
     pub sightings: mpsc::Receiver<imap::Event>,
+    /// To be cancelled when every mailbox has been observed once.
+    pub observed: CancellationToken,
 }
 
 /// See the module.
@@ -114,11 +116,13 @@ pub struct Engine {
     standings: Standings,
     messages: mpsc::UnboundedReceiver<Message>,
     sightings: mpsc::Receiver<imap::Event>,
+    observed: CancellationToken,
     /// Sightings of probes that are not in memory, until their rows are read.
     unknown: Vec<(ProbeId, Box<Found>)>,
     lookup: Option<Lookup>,
     complaint: Complaint,
-    clock_sample: Option<Question<(Instant, jiff::Timestamp)>>,
+    clock_sample: Option<Question<Sample>>,
+    marks: Option<Question<()>>,
     strays: Option<Question<Vec<Probe>>>,
 }
 
@@ -149,13 +153,16 @@ impl Engine {
             standings: parts.standings,
             messages: parts.messages,
             sightings: parts.sightings,
+            observed: parts.observed,
             unknown: Vec::new(),
             lookup: None,
             complaint: Complaint::default(),
             clock_sample: None,
+            marks: None,
             strays: None,
         };
         engine.take_over(parts.open);
+        engine.note_observed();
         engine
     }
 
@@ -201,6 +208,13 @@ impl Engine {
         }
     }
 
+    /// Says when every mailbox has been observed for the first time.
+    fn note_observed(&self) {
+        if self.desks.values().all(Desk::is_observed) {
+            self.observed.cancel();
+        }
+    }
+
     /// Tells the watchers how far back an open probe may be found.
     fn look_back(&self) {
         for (name, desk) in &self.desks {
@@ -231,7 +245,7 @@ impl Engine {
                 Some(event) = self.sightings.recv(), if !self.journal.is_full() => { self.watched(event); None }
                 _ = tick.tick() => {
                     beat += 1;
-                    self.beat(beat).await;
+                    self.beat(beat);
                     None
                 }
             };
@@ -242,7 +256,7 @@ impl Engine {
         self.drain().await
     }
 
-    async fn beat(&mut self, beat: u64) {
+    fn beat(&mut self, beat: u64) {
         let now = Instant::now();
         self.look_up_unknown();
         self.judge(now);
@@ -253,7 +267,7 @@ impl Engine {
         }
         if beat.is_multiple_of(20) {
             self.look_back();
-            self.keep_marks().await;
+            self.keep_marks();
         }
         if beat.is_multiple_of(120) {
             self.look_for_strays();
@@ -280,14 +294,21 @@ impl Engine {
                 }
             }
         }
-        let _ = tokio::time::timeout_at(end, self.keep_marks()).await;
+        // Twice: a mark ripens from one call to the next, and everything is written by now.
+        self.keep_marks();
+        let _ = tokio::time::timeout_at(end, finished(&mut self.marks)).await;
+        self.keep_marks();
+        let _ = tokio::time::timeout_at(end, finished(&mut self.marks)).await;
         End::Stopped
     }
 
     fn hear(&mut self, message: Message) {
         let now = Instant::now();
         match message {
-            Message::Claimed(probe) => {
+            Message::Claimed(probe, recipient) => {
+                if let Some(recipient) = recipient {
+                    self.standings.meet(&recipient);
+                }
                 self.standings.opened(&probe);
                 // A retry was read from its row and changed there; what memory has of it is the version before.
                 let newer = self.table.get(probe.id).is_none_or(|known| known.probe.version < probe.version);
@@ -460,8 +481,9 @@ impl Engine {
         }
     }
 
-    async fn keep_marks(&mut self) {
-        if self.journal.is_stalled() {
+    /// Keeps how far the folders have been examined. A mark that is not kept costs a look further back, nothing else.
+    fn keep_marks(&mut self) {
+        if self.journal.is_stalled() || self.marks.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let mut marks = Vec::new();
@@ -477,10 +499,9 @@ impl Engine {
                 }
             }
         }
-        if !marks.is_empty()
-            && let Err(reason) = self.store.keep_folder_marks(self.fence, &marks).await
-        {
-            debug!(%reason, "the marks of the folders are not kept; the next start looks further back");
+        if !marks.is_empty() {
+            let (store, fence) = (self.store.clone(), self.fence);
+            self.marks = Some(tokio::spawn(async move { store.keep_folder_marks(fence, &marks).await }));
         }
     }
 
@@ -517,9 +538,10 @@ impl Engine {
         }
     }
 
-    fn correct_clock(&mut self, sample: Option<(Instant, jiff::Timestamp)>) {
-        let Some(sample) = sample else { return };
-        if let Some(jump) = self.clock.correct(sample, Duration::from_secs(2)) {
+    fn correct_clock(&mut self, sample: Option<Sample>) {
+        // A slow answer tells little about the time.
+        let Some(sample) = sample.filter(|sample| sample.took < Duration::from_millis(500)) else { return };
+        if let Some(jump) = self.clock.correct(sample.at, sample.time, Duration::from_secs(2)) {
             warn!(
                 seconds = jump.as_secs(),
                 "the database's clock was set; deadlines of probes under way stay where they were"

@@ -35,6 +35,8 @@ pub struct Scheduler {
     /// By mailbox: where to say that a probe is on its way.
     pub outlooks: HashMap<Arc<str>, Arc<Outlook>>,
     pub engine: mpsc::UnboundedSender<Message>,
+    /// Cancelled when every mailbox is observed for the first time.
+    pub observed: CancellationToken,
     /// Woken when recipients change or a sender has room again.
     pub wake: Arc<Notify>,
 }
@@ -47,6 +49,10 @@ pub struct Outgoing {
 }
 
 impl Scheduler {
+    /// How long the first probes wait for the mailboxes to be observed. Not for ever: submission is watched as well.
+    const OBSERVE: Duration = Duration::from_secs(5);
+    /// How often due times are looked over that lie further ahead than any plan puts them.
+    const REPAIR: Duration = Duration::from_secs(10);
     /// The shortest pause between two looks into the schedule: what falls due meanwhile is claimed together.
     const QUANTUM: Duration = Duration::from_millis(50);
 
@@ -57,12 +63,23 @@ impl Scheduler {
         let mut revision = None;
         let mut doubtful: Vec<ProbeId> = Vec::new();
         let mut housekeeping = Instant::now();
+        let mut repaired = Instant::now();
         let mut complaint = Complaint::default();
+        // A probe that is already there when its folder is opened can only be timed by the server's date.
+        tokio::select! {
+            () = self.observed.cancelled() => {}
+            () = tokio::time::sleep(Self::OBSERVE) => warn!("not every mailbox can be observed; probes are sent all the same"),
+            () = stop.cancelled() => {}
+        }
         while !stop.is_cancelled() {
             let begun = Instant::now();
             if revision.is_none() || housekeeping.elapsed() >= Duration::from_secs(2) {
                 housekeeping = begun;
                 self.refresh(&mut revision, &mut throttle).await;
+                if repaired.elapsed() >= Self::REPAIR {
+                    repaired = begun;
+                    self.repair().await;
+                }
             }
             let pause = match self.round(&mut throttle, &mut doubtful, &sends, &abort).await {
                 Ok(pause) => {
@@ -71,7 +88,10 @@ impl Scheduler {
                 }
                 Err(Error::Fenced) => break,
                 Err(reason) => {
-                    complaint.say(&reason, "nothing can be scheduled without the database; no probe is sent meanwhile");
+                    complaint.say(
+                        &reason,
+                        "nothing can be scheduled without the database; no probe is sent meanwhile",
+                    );
                     Duration::from_secs(1)
                 }
             };
@@ -88,9 +108,6 @@ impl Scheduler {
     /// Follows changes of recipients, wherever they were made.
     async fn refresh(&self, revision: &mut Option<i64>, throttle: &mut Throttle) {
         let Ok(newest) = self.store.recipients_revision().await else { return };
-        if let Ok(1..) = self.store.repair_plans(self.fence).await {
-            info!("due times that lay too far ahead were planned anew");
-        }
         if *revision == Some(newest) {
             return;
         }
@@ -98,6 +115,12 @@ impl Scheduler {
         *revision = Some(newest);
         throttle.set_load(recipients.iter().filter(|r| r.active).map(|r| r.interval));
         let _ = self.engine.send(Message::RecipientsChanged(recipients));
+    }
+
+    async fn repair(&self) {
+        if let Ok(1..) = self.store.repair_plans(self.fence).await {
+            info!("due times that lay too far ahead were planned anew");
+        }
     }
 
     /// Claims and starts what is due; tells when to look again.
@@ -110,7 +133,8 @@ impl Scheduler {
     ) -> Result<Duration, Error> {
         self.resolve(doubtful, sends, abort).await?;
         let mut pause = Duration::from_secs(1);
-        for due in self.store.outstanding().await? {
+        let senders: Vec<String> = self.pools.keys().cloned().collect();
+        for due in self.store.outstanding(&senders).await? {
             let Some(outgoing) = self.pools.get(&due.sender) else { continue };
             if !due.wait.is_zero() {
                 pause = pause.min(due.wait);
@@ -197,7 +221,8 @@ impl Scheduler {
                 continue;
             };
             debug!(probe = %probe.id, "a claim whose answer was lost did happen");
-            let claimed = Claimed { address: address.to_string(), lag: Duration::ZERO, probe };
+            let address = address.to_string();
+            let claimed = Claimed { address, recipient: None, lag: Duration::ZERO, probe };
             self.start(claimed, outgoing, sends, abort);
         }
         Ok(())
@@ -205,7 +230,7 @@ impl Scheduler {
 
     /// Starts one submission. The engine hears of the probe first, then of the result.
     fn start(&self, claimed: Claimed, outgoing: &Outgoing, sends: &TaskTracker, abort: &CancellationToken) {
-        let Claimed { probe, address, .. } = claimed;
+        let Claimed { probe, address, recipient, .. } = claimed;
         let id = probe.id;
         let message = compose(
             self.keys.ring.sign(id),
@@ -219,7 +244,7 @@ impl Scheduler {
             (self.engine.clone(), Arc::clone(&self.wake), Arc::clone(&self.metrics));
         let (outgoing, abort) = (outgoing.clone(), abort.clone());
         let sender = probe.sender.clone();
-        let _ = engine.send(Message::Claimed(Box::new(probe)));
+        let _ = engine.send(Message::Claimed(Box::new(probe), recipient.map(Box::new)));
         sends.spawn(async move {
             // No more is claimed than there are free slots.
             let Some(slot) = outgoing.pool.acquire().await else { return };

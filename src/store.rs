@@ -68,6 +68,17 @@ pub struct PoolStatus {
     pub idle: usize,
 }
 
+/// What the database's clock said.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// On our monotonic clock.
+    pub at: Instant,
+    /// On the database's clock.
+    pub time: Timestamp,
+    /// How long the question took: the pair is exact to half of this.
+    pub took: Duration,
+}
+
 /// Hears of every call: how long it waited for a connection, and what failed.
 pub trait Observer: Send + Sync + 'static {
     fn acquired(&self, wait: Duration);
@@ -129,12 +140,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn now(&self) -> Result<(Instant, Timestamp), Error> {
+    pub async fn now(&self) -> Result<Sample, Error> {
         self.run("now", async |client| {
             let statement = client.prepare_cached("-- now()\nselect clock_timestamp()").await?;
             let before = Instant::now();
             let row = client.query_one(&statement, &[]).await?;
-            Ok((before + before.elapsed() / 2, row.try_get(0)?))
+            let took = before.elapsed();
+            Ok(Sample { at: before + took / 2, time: row.try_get(0)?, took })
         })
         .await
     }
@@ -212,12 +224,11 @@ impl Problem {
     }
 }
 
-/// Whether a refusal means "not now". Only what a statement's own text or values are to blame for will be refused for
-/// ever: bad data (class 22), a broken constraint (23), a limit (54), bad SQL (42). All else passes: shutdown, recovery,
-/// a full disk, too many connections, a lock held by somebody, a deadlock, a database that has become read-only.
+/// Whether a refusal means "not now": everything but a fault of the data or of the statement itself (classes 22, 23 and
+/// 42). Shutdown, recovery, a full disk, a standby that takes no writes, a withdrawn permission: it is tried again.
 fn is_outage(code: &tokio_postgres::error::SqlState) -> bool {
-    let for_ever = ["22", "23", "42", "54"].iter().any(|class| code.code().starts_with(class));
-    !for_ever || *code == tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE
+    let ours = ["22", "23", "42"].iter().any(|class| code.code().starts_with(class));
+    !ours || *code == tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE
 }
 
 /// Whether the connection failed, rather than the statement.

@@ -63,6 +63,12 @@ async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<(),
             "DATABASE_URL, DATA_DIR, LISTEN, METRICS_LISTEN, LOG_LEVEL and LOG_FORMAT take effect at the next start"
         );
     }
+    for name in old.senders.keys().filter(|name| !new.senders.contains_key(*name)) {
+        service.metrics.remove_sender(name);
+    }
+    for name in old.mailboxes.keys().filter(|name| !new.mailboxes.contains_key(*name)) {
+        service.metrics.remove_mailbox(name);
+    }
     service.config.send_replace(Arc::new(new));
     office::provision(service, store).await;
     Ok(())

@@ -52,9 +52,16 @@ pub(super) async fn run(
         return Ok(if deposed.is_cancelled() { End::Deposed } else { End::Stopped });
     };
     info!(open_probes = beginning.open.len(), recipients = beginning.recipients.len(), "taking up the work");
+    // Their series exist from the start.
+    for name in config.senders.keys() {
+        service.metrics.sender(name);
+    }
+    for name in config.mailboxes.keys() {
+        service.metrics.mailbox(name);
+    }
     let (sight, sightings) = mpsc::channel(SIGHTINGS);
     let (tell, messages) = mpsc::unbounded_channel();
-    let watching = CancellationToken::new();
+    let (watching, observed) = (CancellationToken::new(), CancellationToken::new());
     let watchers = TaskTracker::new();
     let watched = watch_mailboxes(&config, &beginning, &sight, &watching, &watchers);
     drop(sight);
@@ -76,6 +83,7 @@ pub(super) async fn run(
         watched,
         messages,
         sightings,
+        observed: observed.clone(),
     });
     let pools = open_pools(&config);
     let scheduler = Scheduler {
@@ -86,6 +94,7 @@ pub(super) async fn run(
         pools: pools.clone(),
         outlooks,
         engine: tell,
+        observed,
         wake: Arc::new(Notify::new()),
     };
     let (claiming, abort, judging) =
@@ -119,12 +128,11 @@ pub(super) async fn run(
     abort.cancel();
     watching.cancel();
     watchers.close();
-    if tokio::time::timeout(Duration::from_secs(2), watchers.wait()).await.is_err() {
+    if tokio::time::timeout(config.limits.drain.mul_f64(0.1), watchers.wait()).await.is_err() {
         debug!("the watchers are left to themselves");
     }
-    for outgoing in pools.values() {
-        outgoing.pool.drain(Instant::now() + Duration::from_millis(500)).await;
-    }
+    let goodbye = Instant::now() + Duration::from_millis(300);
+    futures_util::future::join_all(pools.values().map(|outgoing| outgoing.pool.drain(goodbye))).await;
     if matches!(result, Ok(End::Deposed)) {
         service.metrics.clear_recipients();
     }
@@ -171,11 +179,11 @@ fn open_pools(config: &Config) -> HashMap<String, Outgoing> {
 
 /// Lets the submissions under way end, and breaks off those that take too long: a bit before the whole stop is over.
 async fn drain(config: &Config, abort: &CancellationToken, scheduler: &mut tokio::task::JoinHandle<()>) {
-    let patience = config.limits.drain.mul_f64(0.6);
+    let patience = config.limits.drain.mul_f64(0.5);
     if tokio::time::timeout(patience, &mut *scheduler).await.is_err() {
         warn!("submissions are broken off by the stop");
         abort.cancel();
-        let _ = tokio::time::timeout(Duration::from_secs(1), scheduler).await;
+        let _ = tokio::time::timeout(Duration::from_millis(500), scheduler).await;
     }
 }
 
@@ -191,7 +199,7 @@ async fn begin(
         let read = async {
             let fresh: [u8; 32] = rand::random();
             Ok::<_, Error>(Beginning {
-                clock: DatabaseClock::new(store.now().await?),
+                clock: store.now().await.map(|sample| DatabaseClock::new(sample.at, sample.time))?,
                 keys: Arc::new(store.keys(configured.as_ref(), fresh).await?),
                 open: store.open_probes().await?,
                 recipients: store.recipients().await?,
@@ -231,7 +239,7 @@ fn pace(config: &Config) -> Pace {
         send_window: config.send_window,
         round_gap: limits.round_gap,
         verdict: limits.verdict,
-        drain: limits.drain.mul_f64(0.3),
+        drain: limits.drain.mul_f64(0.2),
         unobserved: limits.blind_after,
     }
 }

@@ -53,6 +53,7 @@ impl Engine {
         if let Some(round) = desk.rounds.answered(&place.folder, synced.round) {
             self.round_complete(&place.mailbox, round);
         }
+        self.note_observed();
     }
 
     fn lost(&mut self, lost: imap::Lost) {

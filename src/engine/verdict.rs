@@ -17,8 +17,13 @@ impl Engine {
         let mut given_up = Vec::new();
         for tracked in self.table.overdue(now) {
             let Some(deadline) = tracked.deadline() else { continue };
-            if now >= deadline + self.pace.verdict || !self.desks.contains_key(&tracked.probe.mailbox) {
-                given_up.push(tracked.probe.id);
+            if !self.desks.contains_key(&tracked.probe.mailbox) {
+                given_up.push((tracked.probe.id, "its mailbox is no longer configured"));
+            } else if now >= deadline + self.pace.verdict {
+                given_up.push((
+                    tracked.probe.id,
+                    "the mailbox could not be read for too long after the deadline",
+                ));
             } else if tracked.proof.wants_round(now, deadline, gap) {
                 asking.insert(tracked.probe.mailbox.clone());
             }
@@ -32,9 +37,8 @@ impl Engine {
             }
         }
         let at = self.clock.at(now);
-        for id in given_up {
-            let note = "the mailbox could not be read for too long after the deadline".to_owned();
-            self.apply(id, Event::GivenUp { at, note }, None, None);
+        for (id, note) in given_up {
+            self.apply(id, Event::GivenUp { at, note: note.to_owned() }, None, None);
         }
     }
 

@@ -12,9 +12,10 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Fails with [`Error::Fenced`] unless the lease is still ours, and keeps it ours until the transaction ends. A lease that
-    /// has expired and that nobody took is still ours: after an outage of the database nobody could renew it, and what was
-    /// kept in memory meanwhile is to be written. Whoever takes it begins a new epoch.
+    /// Fails with [`Error::Fenced`] unless the lease is still ours, and keeps it ours until the transaction ends.
+    ///
+    /// Expiry does not matter here: taking the lease over changes its row, which waits for our lock and begins a new
+    /// epoch. So what was kept in memory through a long outage of the database can still be written when it is back.
     pub(super) async fn check(&self, tx: &Tx<'_>) -> Result<(), Problem> {
         let statement = tx
             .prepare_cached(

@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
+use tokio_postgres::Statement;
+
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::probe::Probe;
 use crate::domain::verdict::{Placement, Verdict};
@@ -114,8 +116,9 @@ impl Store {
     pub async fn save_probes(&self, fence: Fence, probes: &[Probe]) -> Result<Vec<Saved>, Error> {
         self.run_tx("save_probes", async |tx| {
             fence.check(tx).await?;
-            // Pipelined: the statements go out together and are executed in order.
-            let saved = try_join_all(probes.iter().map(|probe| save(tx, probe))).await?;
+            // Pipelined: the statements go out together, in order, and are executed in that order.
+            let statement = save_statement(tx).await?;
+            let saved = try_join_all(probes.iter().map(|probe| save(tx, &statement, probe))).await?;
             let mut results = Vec::with_capacity(saved.len());
             for (probe, changed) in probes.iter().zip(saved) {
                 results.push(if changed { Saved::Yes } else { already_saved(tx, probe).await? });
@@ -170,8 +173,8 @@ impl Store {
     }
 }
 
-/// Writes one probe. Tells whether the row still had the version that the probe was read with.
-pub(super) async fn save(tx: &Tx<'_>, probe: &Probe) -> Result<bool, Problem> {
+/// The statement that [`save`] runs.
+pub(super) async fn save_statement(tx: &Tx<'_>) -> Result<Statement, Problem> {
     let statement = tx
         .prepare_cached(
             "-- save_probe()
@@ -183,12 +186,17 @@ pub(super) async fn save(tx: &Tx<'_>, probe: &Probe) -> Result<bool, Problem> {
              where id = $1 and version = $2",
         )
         .await?;
+    Ok(statement)
+}
+
+/// Writes one probe. Tells whether the row still had the version that the probe was read with.
+pub(super) async fn save(tx: &Tx<'_>, statement: &Statement, probe: &Probe) -> Result<bool, Problem> {
     let arrival = probe.arrival.as_ref();
     let reply = probe.reply.as_ref();
     let failure = probe.failure.as_ref();
     let changed = tx
         .execute(
-            &statement,
+            statement,
             &[
                 &probe.id.uuid(),
                 &probe.version,

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::try_join_all;
+
 use crate::domain::recipient::{Recipient, ReturnMode};
 
 use super::row::RECIPIENT;
@@ -97,34 +99,41 @@ impl Store {
                 )
                 .await?;
             let mut done = Provisioning::default();
-            for recipient in recipients {
-                let is_new = !known.contains(&recipient.name);
-                #[expect(clippy::cast_precision_loss, reason = "a count of recipients")]
-                let delay = spread_s * done.added as f64;
-                let changed = tx
-                    .execute(
-                        &statement,
-                        &[
-                            &recipient.name,
-                            &recipient.address,
-                            &recipient.sender,
-                            &recipient.mailbox,
-                            &recipient.return_mode.as_str(),
-                            &recipient.interval_s,
-                            &recipient.alert_threshold_s,
-                            &recipient.alert_after,
-                            &recipient.discord,
-                            &recipient.email,
-                            &recipient.muted_until,
-                            &recipient.active,
-                            &delay,
-                        ],
-                    )
-                    .await?;
-                if is_new {
-                    done.added += changed;
-                } else {
+            let mut new = 0;
+            let delays: Vec<f64> = recipients
+                .iter()
+                .map(|recipient| {
+                    let delay = spread_s * f64::from(new);
+                    new += u32::from(!known.contains(&recipient.name));
+                    delay
+                })
+                .collect();
+            let upserts = recipients.iter().zip(&delays).map(async |(recipient, delay)| {
+                tx.execute(
+                    &statement,
+                    &[
+                        &recipient.name,
+                        &recipient.address,
+                        &recipient.sender,
+                        &recipient.mailbox,
+                        &recipient.return_mode.as_str(),
+                        &recipient.interval_s,
+                        &recipient.alert_threshold_s,
+                        &recipient.alert_after,
+                        &recipient.discord,
+                        &recipient.email,
+                        &recipient.muted_until,
+                        &recipient.active,
+                        delay,
+                    ],
+                )
+                .await
+            });
+            for (recipient, changed) in recipients.iter().zip(try_join_all(upserts).await?) {
+                if known.contains(&recipient.name) {
                     done.changed += changed;
+                } else {
+                    done.added += changed;
                 }
             }
             let names: Vec<&str> = recipients.iter().map(|recipient| recipient.name.as_str()).collect();

@@ -9,7 +9,7 @@ use crate::domain::plan::following;
 use crate::domain::probe::{Event, Kind, Probe, State};
 use crate::domain::recipient::Recipient;
 
-use super::probes::save;
+use super::probes::{save, save_statement};
 use super::row::{PROBE, RECIPIENT};
 use super::{Error, Fence, Store, Tx, row};
 
@@ -19,6 +19,8 @@ pub struct Claimed {
     pub probe: Probe,
     /// Where it goes.
     pub address: String,
+    /// As it was when its slot was claimed; absent for a retry, whose recipient is known.
+    pub recipient: Option<Recipient>,
     /// How long after its due time it was claimed.
     pub lag: Duration,
 }
@@ -40,23 +42,26 @@ pub struct Outstanding {
 }
 
 impl Store {
-    /// For each sender, when it has to act next.
+    /// For each of these senders that has something to do, when it has to act next.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn outstanding(&self) -> Result<Vec<Outstanding>, Error> {
+    pub async fn outstanding(&self, senders: &[String]) -> Result<Vec<Outstanding>, Error> {
         self.run("outstanding", async |client| {
             let statement = client
                 .prepare_cached(
                     "-- outstanding()
-                     select sender, greatest(0, extract(epoch from min(at) - clock_timestamp()))::float8 as wait
-                     from (select sender, next_due_at as at from maildt.recipients where active and deleted_at is null
-                           union all
-                           select sender, next_attempt_at from maildt.probes where state = 'deferred') due
-                     group by sender",
+                     select sender, greatest(0, extract(epoch from at - clock_timestamp()))::float8 as wait
+                     from (select sender, least(
+                             (select min(r.next_due_at) from maildt.recipients r
+                              where r.sender = s.sender and r.active and r.deleted_at is null),
+                             (select min(p.next_attempt_at) from maildt.probes p
+                              where p.sender = s.sender and p.state = 'deferred')) as at
+                         from unnest($1::text[]) as s (sender)) due
+                     where at is not null",
                 )
                 .await?;
-            let rows = client.query(&statement, &[]).await?;
+            let rows = client.query(&statement, &[&senders]).await?;
             rows.iter()
                 .map(|row| {
                     let wait: f64 = row.try_get(1)?;
@@ -107,7 +112,8 @@ impl Store {
                     let unix_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
                     let probe = fresh(id(unix_ms, recipient.id), key_id, &recipient, due, now);
                     let lag = crate::domain::probe::between(due, now);
-                    claim.claimed.push(Claimed { probe, address: recipient.address.to_string(), lag });
+                    let address = recipient.address.to_string();
+                    claim.claimed.push(Claimed { probe, address, recipient: Some(recipient), lag });
                 }
             }
             insert(tx, &claim.claimed).await?;
@@ -148,9 +154,9 @@ impl Store {
                 let (mut probe, _) = probe
                     .apply(Event::AttemptStarted { at })
                     .map_err(|unfit| Error::Row(unfit.to_string()))?;
-                save(tx, &probe).await?;
+                save(tx, &save_statement(tx).await?, &probe).await?;
                 probe.version += 1;
-                claimed.push(Claimed { probe, address: found.try_get("address")?, lag });
+                claimed.push(Claimed { probe, address: found.try_get("address")?, recipient: None, lag });
             }
             Ok(claimed)
         })

@@ -69,7 +69,9 @@ fn a_message_that_the_server_shows_late_is_not_missing() {
     let app = lab.setup().without_limit("round_gap").recipient(recipient("slow")).start();
     eventually(s(20), "it is accepted", || lab.records().first("slow", &["accepted"]));
     let accepted = std::time::Instant::now();
-    eventually(s(12), "it is saved", || so(lab.server.uid_state(MONITOR, "INBOX").unwrap().1 > 1, String::new));
+    eventually(s(12), "it is saved", || {
+        so(lab.server.uid_state(MONITOR, "INBOX").unwrap().1 > 1, String::new)
+    });
     // A message that came later is shown before it.
     lab.server.deliver(MONITOR, "INBOX", "Subject: overtaker\r\n\r\nx", None).unwrap();
     arrives(&lab, "slow", s(30));
@@ -148,7 +150,9 @@ fn every_second(app: &App, lab: &BuiltIn, name: &str) {
     eventually(s(20), "the other sender's probes go on", || {
         let probes: Vec<Probe> = lab.records().read()?.into_iter().filter(|p| p.recipient == name).collect();
         app.healthy()?;
-        so(probes.iter().filter(|p| p.state == "delivered").count() >= 3, || format!("{} probes", probes.len()))
+        so(probes.iter().filter(|p| p.state == "delivered").count() >= 3, || {
+            format!("{} probes", probes.len())
+        })
     });
 }
 
@@ -156,7 +160,9 @@ fn every_second(app: &App, lab: &BuiltIn, name: &str) {
 fn a_tarpit_ends_at_the_limit_of_one_send_and_holds_up_nobody_else() {
     let lab = BuiltIn::new();
     // Each reply takes a while, and each comes within the limit of a command.
-    let tarpit = lab.faults().add(Rule::smtp(SmtpPoint::Mail, Action::Tarpit(Duration::from_millis(150))).from(MONITOR));
+    let tarpit = lab
+        .faults()
+        .add(Rule::smtp(SmtpPoint::Mail, Action::Tarpit(Duration::from_millis(150))).from(MONITOR));
     let app = lab
         .setup()
         .limit("command", "\"5s\"")
@@ -214,7 +220,10 @@ fn no_row_stays_sending_longer_than_twice_the_limit_of_one_send() {
     });
     let probes = lab.records().probes();
     assert!(probes.iter().all(|p| p.state != "missing"), "{probes:?}");
-    assert!(probes.iter().any(|p| p.state == "inconclusive"), "hung after the dot and not stored: {probes:?}");
+    assert!(
+        probes.iter().any(|p| p.state == "inconclusive"),
+        "hung after the dot and not stored: {probes:?}"
+    );
 }
 
 #[test]

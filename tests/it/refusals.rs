@@ -90,14 +90,19 @@ fn refused(test: &str, presents: Presents, fault: &str) {
     });
     let log = app.log();
     for what in ["submission failed", "mailbox cannot be watched"] {
-        let told = log.lines().any(|line| line.contains(what) && line.contains(fault));
+        let told =
+            log.lines().any(|line| line.contains(what) && line.contains(fault) && line.contains(&host));
         assert!(told, "the log does not say {fault:?} where it says {what:?}:\n{}", app.log_tail(30));
     }
 }
 
 #[test]
 fn a_certificate_for_another_name_is_refused_with_a_clear_error() {
-    refused("a_certificate_for_another_name_is_refused_with_a_clear_error", Presents::WrongName, "certificate is not for");
+    refused(
+        "a_certificate_for_another_name_is_refused_with_a_clear_error",
+        Presents::WrongName,
+        "certificate is not for",
+    );
 }
 
 #[test]

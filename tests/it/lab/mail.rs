@@ -48,8 +48,14 @@ impl MailLab {
         let policy = Policy::start();
         let plain = free_port();
         let dovecot = Dovecot::start(&directory.join("dovecot"), &dovecot_root, &certificates, plain);
-        let postfix =
-            Postfix::start(&directory.join("postfix"), &postfix_root, &certificates, &dovecot, &policy, plain);
+        let postfix = Postfix::start(
+            &directory.join("postfix"),
+            &postfix_root,
+            &certificates,
+            &dovecot,
+            &policy,
+            plain,
+        );
         Ok(Self { certificates, dovecot, postfix, policy })
     }
 

@@ -65,7 +65,8 @@ impl Cluster {
     pub fn on_small_disk(megabytes: u32) -> Result<Self, String> {
         let directory = ground().directory("postgres");
         let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&directory).output();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&directory).output();
         match mounted {
             Ok(output) if output.status.success() => {}
             other => return Err(format!("no disk of its own can be mounted: {other:?}")),
