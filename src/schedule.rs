@@ -71,7 +71,10 @@ impl Scheduler {
                 }
                 Err(Error::Fenced) => break,
                 Err(reason) => {
-                    complaint.say(&reason, "nothing can be scheduled without the database; no probe is sent meanwhile");
+                    complaint.say(
+                        &reason,
+                        "nothing can be scheduled without the database; no probe is sent meanwhile",
+                    );
                     Duration::from_secs(1)
                 }
             };

@@ -415,7 +415,8 @@ impl Session {
     /// after entering it); otherwise only with a command's reply.
     fn silent_until(&self, read_at: Instant) -> Instant {
         const SETTLED: Duration = Duration::from_secs(1);
-        let settled = self.idle_since.is_some_and(|since| read_at.saturating_duration_since(since) >= SETTLED);
+        let settled =
+            self.idle_since.is_some_and(|since| read_at.saturating_duration_since(since) >= SETTLED);
         if settled { read_at } else { self.completed_at }
     }
 
