@@ -34,7 +34,9 @@ impl Store {
         // A migration may take longer than a statement is allowed to, so this does not go through `run`.
         let mut connection = self.pool.get().await.map_err(|e| Error::Unreachable(chain(&e)))?;
         let refused = |e: tokio_postgres::Error| match e.as_db_error() {
-            Some(refusal) if !super::is_outage(refusal.code()) => Error::Migration(refusal.message().to_owned()),
+            Some(refusal) if !super::is_outage(refusal.code()) => {
+                Error::Migration(refusal.message().to_owned())
+            }
             Some(refusal) => Error::Unreachable(refusal.message().to_owned()),
             None => Error::Unreachable(chain(&e)),
         };

@@ -51,7 +51,9 @@ fn nothing_is_lost(world: &World, app: &App) {
         eventually(s(5), "it counts once", || {
             let scrape = app.metrics()?;
             same(
-                &scrape.count(&format!("maildt_probe_results_total{{recipient=\"{name}\",result=\"{result}\"}}")),
+                &scrape.count(&format!(
+                    "maildt_probe_results_total{{recipient=\"{name}\",result=\"{result}\"}}"
+                )),
                 &1.0,
             )?;
             same(&scrape.count(&format!("maildt_probes_sent_total{{recipient=\"{name}\"}}")), &1.0)
@@ -119,7 +121,10 @@ fn a_full_database_loses_nothing() {
 fn a_database_that_has_become_read_only_loses_nothing() {
     let cluster = Cluster::new();
     let set = |world: &World, on: &str| {
-        world.database.administer(&format!("ALTER DATABASE {} SET default_transaction_read_only = {on}", world.database.name()));
+        world.database.administer(&format!(
+            "ALTER DATABASE {} SET default_transaction_read_only = {on}",
+            world.database.name()
+        ));
         world.database.administer(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'maildt'",
         );
@@ -152,7 +157,8 @@ fn commits_whose_answers_are_lost_count_once() {
     let Some(world) = World::new("commits_whose_answers_are_lost_count_once") else { return };
     let mut app = world.setup().start();
     app.await_active();
-    let traps: Vec<_> = (0..12).map(|_| world.sql().cut_at(Towards::Client, At::Before(b"COMMIT\0"))).collect();
+    let traps: Vec<_> =
+        (0..12).map(|_| world.sql().cut_at(Towards::Client, At::Before(b"COMMIT\0"))).collect();
     app.join_watched(2, Recipient::new("alice", &world.address("alice")).threshold("30s"));
     eventually(s(30), "the answers are lost", || {
         so(traps.iter().filter(|trap| trap.has_sprung()).count() >= 10, || "not all".to_owned())
