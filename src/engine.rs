@@ -44,8 +44,6 @@ pub enum Message {
     Claimed(Box<Probe>, Option<Box<Recipient>>),
     /// A submission ended at this moment.
     Attempted { id: ProbeId, attempt: Box<Attempt>, ended: Instant },
-    /// A submission was broken off by our own stop.
-    BrokenOff { id: ProbeId, ended: Instant },
     /// Recipients were added, changed or removed.
     RecipientsChanged(Vec<Recipient>),
 }
@@ -317,7 +315,6 @@ impl Engine {
                 }
             }
             Message::Attempted { id, attempt, ended } => self.attempted(id, *attempt, ended),
-            Message::BrokenOff { id, ended } => self.abandoned(id, ended),
             Message::RecipientsChanged(recipients) => self.standings.set_recipients(&recipients),
         }
     }

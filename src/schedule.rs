@@ -23,7 +23,7 @@ use crate::engine::Message;
 use crate::imap::Outlook;
 use crate::metrics::{Metrics, Protocol};
 use crate::smtp::{Envelope, Pool};
-use crate::store::{Claimed, Error, Fence, Keys, Store};
+use crate::store::{Claimed, Error, Fence, Keys, Outstanding, Store};
 
 /// What the scheduler works with.
 pub struct Scheduler {
@@ -133,11 +133,11 @@ impl Scheduler {
     ) -> Result<Duration, Error> {
         self.resolve(doubtful, sends, abort).await?;
         let mut pause = Duration::from_secs(1);
-        let senders: Vec<String> = self.pools.keys().cloned().collect();
+        let senders: Vec<&str> = self.pools.keys().map(String::as_str).collect();
         for due in self.store.outstanding(&senders).await? {
-            let Some(outgoing) = self.pools.get(&due.sender) else { continue };
-            if !due.wait.is_zero() {
-                pause = pause.min(due.wait);
+            let (Some(outgoing), Some(wait)) = (self.pools.get(&due.sender), due.wait()) else { continue };
+            if !wait.is_zero() {
+                pause = pause.min(wait);
                 continue;
             }
             let room = outgoing.pool.free().min(throttle.allowed(Instant::now()));
@@ -145,7 +145,7 @@ impl Scheduler {
                 pause = pause.min(Self::QUANTUM);
                 continue;
             }
-            let started = self.claim(&due.sender, outgoing, room, doubtful, sends, abort).await?;
+            let started = self.claim(&due, outgoing, room, doubtful, sends, abort).await?;
             throttle.begun(started);
             pause = Self::QUANTUM;
         }
@@ -154,50 +154,55 @@ impl Scheduler {
 
     async fn claim(
         &self,
-        sender: &str,
+        due: &Outstanding,
         outgoing: &Outgoing,
         room: usize,
         doubtful: &mut Vec<ProbeId>,
         sends: &TaskTracker,
         abort: &CancellationToken,
     ) -> Result<usize, Error> {
-        let limit = i64::try_from(room).unwrap_or(i64::MAX);
-        let mut touched = Vec::new();
-        let retries = self.store.claim_retries(self.fence, sender, limit, |id| touched.push(id)).await;
-        let retries = retries.inspect_err(|_| doubtful.append(&mut touched))?;
-        let limit = i64::try_from(room - retries.len().min(room)).unwrap_or(i64::MAX);
-        let mut touched = Vec::new();
-        let claim = self.store.claim_due(self.fence, self.keys.current_id, sender, limit, |ms, recipient| {
-            let id = new_id(ms, recipient);
-            touched.push(id);
-            id
-        });
-        let claim = claim.await.inspect_err(|_| doubtful.append(&mut touched))?;
-        self.introduce(&claim.claimed).await;
-        for (id, next, skipped) in &claim.planned {
-            if let Some(recipient) = self.metrics.recipient(*id) {
-                recipient.set_next_probe(Some(*next));
-                recipient.skipped(*skipped);
-            }
+        let sender = due.sender.as_str();
+        let mut started = 0;
+        if is_due(due.retry) {
+            let mut touched = Vec::new();
+            let retries = self.store.claim_retries(self.fence, sender, room, |id| touched.push(id));
+            let retries = retries.await.inspect_err(|_| doubtful.append(&mut touched))?;
+            started += self.start_all(retries, outgoing, sends, abort);
         }
-        let started = retries.len() + claim.claimed.len();
-        for claimed in retries.into_iter().chain(claim.claimed) {
-            self.metrics.scheduler_lag(claimed.lag);
-            self.start(claimed, outgoing, sends, abort);
+        let room = room.saturating_sub(started);
+        if room > 0 && is_due(due.probe) {
+            let mut touched = Vec::new();
+            let claim =
+                self.store.claim_due(self.fence, self.keys.current_id, sender, room, |ms, recipient| {
+                    let id = new_id(ms, recipient);
+                    touched.push(id);
+                    id
+                });
+            let claim = claim.await.inspect_err(|_| doubtful.append(&mut touched))?;
+            for (id, next, skipped) in &claim.planned {
+                if let Some(recipient) = self.metrics.recipient(*id) {
+                    recipient.set_next_probe(Some(*next));
+                    recipient.skipped(*skipped);
+                }
+            }
+            started += self.start_all(claim.claimed, outgoing, sends, abort);
         }
         Ok(started)
     }
 
-    /// A recipient that was added since the last look at the list must be known before its first result comes, or that
-    /// would count for nobody.
-    async fn introduce(&self, claimed: &[Claimed]) {
-        let known = |claimed: &Claimed| self.metrics.recipient(claimed.probe.recipient()).is_some();
-        if claimed.iter().all(known) {
-            return;
+    fn start_all(
+        &self,
+        claimed: Vec<Claimed>,
+        outgoing: &Outgoing,
+        sends: &TaskTracker,
+        abort: &CancellationToken,
+    ) -> usize {
+        let count = claimed.len();
+        for claimed in claimed {
+            self.metrics.scheduler_lag(claimed.lag);
+            self.start(claimed, outgoing, sends, abort);
         }
-        if let Ok(recipients) = self.store.recipients().await {
-            let _ = self.engine.send(Message::RecipientsChanged(recipients));
-        }
+        count
     }
 
     /// Probes whose claim was not confirmed: those that exist are ours, untouched, and are sent now.
@@ -249,13 +254,7 @@ impl Scheduler {
             // No more is claimed than there are free slots.
             let Some(slot) = outgoing.pool.acquire().await else { return };
             let envelope = Envelope { from: &outgoing.from, to: &address };
-            let attempt = tokio::select! {
-                attempt = slot.submit(envelope, &message) => attempt,
-                () = abort.cancelled() => {
-                    let _ = engine.send(Message::BrokenOff { id, ended: Instant::now() });
-                    return;
-                }
-            };
+            let attempt = slot.submit_until(envelope, &message, &abort).await;
             let ended = attempt.accepted_at.unwrap_or_else(Instant::now);
             if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) = (outlook, &attempt.outcome) {
                 outlook.expect(id, ended);
@@ -278,12 +277,20 @@ impl Scheduler {
                 Outcome::Ambiguous { detail } => {
                     warn!(probe = %id, sender = %sender, %detail, "submission without an answer: the probe is unconfirmed");
                 }
+                Outcome::Released => info!(probe = %id, sender = %sender, "submission broken off by the stop; made again at the next start"),
                 Outcome::Accepted { .. } => {}
             }
             let _ = engine.send(Message::Attempted { id, attempt: Box::new(attempt), ended });
-            wake.notify_one();
+            // While there is room the next probe is found at its time; only who waits for room wants to know.
+            if outgoing.pool.free() <= 1 {
+                wake.notify_one();
+            }
         });
     }
+}
+
+fn is_due(wait: Option<Duration>) -> bool {
+    wait.is_some_and(|wait| wait.is_zero())
 }
 
 fn new_id(unix_ms: u64, recipient: RecipientId) -> ProbeId {

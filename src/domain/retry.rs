@@ -49,7 +49,7 @@ pub fn next(outcome: &Outcome, tried: Tried, rhythm: Rhythm<'_>, jitter: f64) ->
         rhythm.deferred.get(step).or(rhythm.deferred.last())
     };
     let pause = match outcome {
-        Outcome::Accepted { .. } | Outcome::Ambiguous { .. } => None,
+        Outcome::Accepted { .. } | Outcome::Ambiguous { .. } | Outcome::Released => None,
         Outcome::Refused { phase, reply, reason } if phase.blames_sender() => {
             if reply.is_transient() || *reason == Reason::Auth { quick() } else { None }
         }

@@ -134,6 +134,8 @@ pub enum Outcome {
     Refused { phase: Phase, reason: Reason, reply: Reply },
     /// No usable answer before the final dot: resolution, connection, TLS, time limit, protocol.
     Failed { phase: Phase, reason: Reason, detail: String },
+    /// Our own stop broke it off before the final dot: nothing was handed over, and nobody is to blame.
+    Released,
     /// The final dot was written and no reply to it was read: the message may or may not be on its way.
     Ambiguous { detail: String },
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 
 use tokio_postgres::Statement;
 
@@ -115,10 +115,12 @@ impl Store {
     /// a second try finds its own versions and tells [`Saved::Yes`].
     pub async fn save_probes(&self, fence: Fence, probes: &[Probe]) -> Result<Vec<Saved>, Error> {
         self.run_tx("save_probes", async |tx| {
-            fence.check(tx).await?;
-            // Pipelined: the statements go out together, in order, and are executed in that order.
-            let statement = save_statement(tx).await?;
-            let saved = try_join_all(probes.iter().map(|probe| save(tx, &statement, probe))).await?;
+            // Sent together, executed in this order; nothing is committed unless the first of them agrees.
+            let all = async {
+                let statement = save_statement(tx).await?;
+                try_join_all(probes.iter().map(|probe| save(tx, &statement, probe))).await
+            };
+            let ((), saved) = try_join(fence.check(tx), all).await?;
             let mut results = Vec::with_capacity(saved.len());
             for (probe, changed) in probes.iter().zip(saved) {
                 results.push(if changed { Saved::Yes } else { already_saved(tx, probe).await? });

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::{try_join, try_join_all};
 use jiff::Timestamp;
 
 use crate::domain::id::{ProbeId, RecipientId};
@@ -11,7 +12,7 @@ use crate::domain::recipient::Recipient;
 
 use super::probes::{save, save_statement};
 use super::row::{PROBE, RECIPIENT};
-use super::{Error, Fence, Store, Tx, row};
+use super::{Error, Fence, Problem, Store, Tx, row};
 
 /// A probe that is now `sending` and ours to send.
 #[derive(Clone, Debug)]
@@ -37,36 +38,48 @@ pub struct Claim {
 #[derive(Clone, Debug)]
 pub struct Outstanding {
     pub sender: String,
-    /// Until the next probe or retry is due; zero when something is due.
-    pub wait: Duration,
+    /// Until the next recipient is due; zero when one is. `None` without any.
+    pub probe: Option<Duration>,
+    /// Until the next retry is due.
+    pub retry: Option<Duration>,
+}
+
+impl Outstanding {
+    /// Until anything is due.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.probe.into_iter().chain(self.retry).min()
+    }
 }
 
 impl Store {
-    /// For each of these senders that has something to do, when it has to act next.
+    /// When each of these senders has to act next.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn outstanding(&self, senders: &[String]) -> Result<Vec<Outstanding>, Error> {
+    pub async fn outstanding(&self, senders: &[&str]) -> Result<Vec<Outstanding>, Error> {
         self.run("outstanding", async |client| {
+            // One look into an index for each sender: this is asked many times a second.
             let statement = client
                 .prepare_cached(
                     "-- outstanding()
-                     select sender, greatest(0, extract(epoch from at - clock_timestamp()))::float8 as wait
-                     from (select sender, least(
-                             (select min(r.next_due_at) from maildt.recipients r
-                              where r.sender = s.sender and r.active and r.deleted_at is null),
-                             (select min(p.next_attempt_at) from maildt.probes p
-                              where p.sender = s.sender and p.state = 'deferred')) as at
-                         from unnest($1::text[]) as s (sender)) due
-                     where at is not null",
+                     select s.name,
+                         extract(epoch from (select min(r.next_due_at) from maildt.recipients r
+                             where r.sender = s.name and r.active and r.deleted_at is null) - clock_timestamp())::float8,
+                         extract(epoch from (select min(p.next_attempt_at) from maildt.probes p
+                             where p.sender = s.name and p.next_attempt_at is not null) - clock_timestamp())::float8
+                     from unnest($1::text[]) s (name)",
                 )
                 .await?;
             let rows = client.query(&statement, &[&senders]).await?;
             rows.iter()
                 .map(|row| {
-                    let wait: f64 = row.try_get(1)?;
-                    let wait = Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX);
-                    Ok(Outstanding { sender: row.try_get(0)?, wait })
+                    let wait = |column| {
+                        let seconds: Option<f64> = row.try_get(column)?;
+                        let wait = seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX));
+                        Ok::<_, Problem>(wait)
+                    };
+                    Ok(Outstanding { sender: row.try_get(0)?, probe: wait(1)?, retry: wait(2)? })
                 })
                 .collect()
         })
@@ -85,11 +98,11 @@ impl Store {
         fence: Fence,
         key_id: i32,
         sender: &str,
-        limit: i64,
+        limit: usize,
         mut id: impl FnMut(u64, RecipientId) -> ProbeId,
     ) -> Result<Claim, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.run_tx("claim_due", async |tx| {
-            fence.check(tx).await?;
             let text = format!(
                 "-- claim_due()
                  select {RECIPIENT}, clock_timestamp() as now,
@@ -99,8 +112,11 @@ impl Store {
                  where r.active and r.deleted_at is null and r.sender = $1 and r.next_due_at <= clock_timestamp()
                  order by r.next_due_at limit $2 for update of r skip locked"
             );
-            let statement = tx.prepare_cached(&text).await?;
-            let rows = tx.query(&statement, &[&sender, &limit]).await?;
+            let look = async {
+                let statement = tx.prepare_cached(&text).await?;
+                Ok(tx.query(&statement, &[&sender, &limit]).await?)
+            };
+            let ((), rows) = try_join(fence.check(tx), look).await?;
             let mut claim = Claim::default();
             for found in &rows {
                 let recipient = row::recipient(found)?;
@@ -116,8 +132,7 @@ impl Store {
                     claim.claimed.push(Claimed { probe, address, recipient: Some(recipient), lag });
                 }
             }
-            insert(tx, &claim.claimed).await?;
-            plan(tx, &claim.planned).await?;
+            try_join(insert(tx, &claim.claimed), plan(tx, &claim.planned)).await?;
             Ok(claim)
         })
         .await
@@ -131,16 +146,17 @@ impl Store {
         &self,
         fence: Fence,
         sender: &str,
-        limit: i64,
+        limit: usize,
         mut touched: impl FnMut(ProbeId),
     ) -> Result<Vec<Claimed>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.run_tx("claim_retries", async |tx| {
             fence.check(tx).await?;
             let text = format!(
                 "-- claim_retries()
                  select {PROBE}, r.address, clock_timestamp() as now
                  from maildt.probes p join maildt.recipients r on r.id = p.recipient_id
-                 where p.state = 'deferred' and p.sender = $1 and p.next_attempt_at <= clock_timestamp()
+                 where p.next_attempt_at <= clock_timestamp() and p.state = 'deferred' and p.sender = $1
                  order by p.next_attempt_at limit $2 for update of p skip locked"
             );
             let statement = tx.prepare_cached(&text).await?;
@@ -221,7 +237,7 @@ fn fresh(id: ProbeId, key_id: i32, recipient: &Recipient, due_at: Timestamp, now
     }
 }
 
-async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<(), super::Problem> {
+async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<(), Problem> {
     let statement = tx
         .prepare_cached(
             "-- insert_probe()
@@ -249,11 +265,11 @@ async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<(), super::Problem> 
         )
         .await
     });
-    futures_util::future::try_join_all(inserts).await?;
+    try_join_all(inserts).await?;
     Ok(())
 }
 
-async fn plan(tx: &Tx<'_>, planned: &[(RecipientId, Timestamp, u64)]) -> Result<(), super::Problem> {
+async fn plan(tx: &Tx<'_>, planned: &[(RecipientId, Timestamp, u64)]) -> Result<(), Problem> {
     if planned.is_empty() {
         return Ok(());
     }
