@@ -194,8 +194,8 @@ impl Store {
             let tx = Tx(client);
             // Sent together and executed in order: the first statement does not wait for the answer to this one.
             let begin = async { tx.batch_execute("begin").await.map_err(Problem::from) };
-            let (begun, result) = join(begin, work(&tx)).await;
-            begun?;
+            let (opened, result) = join(begin, work(&tx)).await;
+            opened?;
             let result = result?;
             tx.batch_execute("commit").await?;
             Ok(result)

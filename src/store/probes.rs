@@ -116,11 +116,11 @@ impl Store {
     pub async fn save_probes(&self, fence: Fence, probes: &[Probe]) -> Result<Vec<Saved>, Error> {
         self.run_tx("save_probes", async |tx| {
             // Sent together, executed in this order; nothing is committed unless the first of them agrees.
-            let saves = async {
+            let all = async {
                 let statement = save_statement(tx).await?;
                 try_join_all(probes.iter().map(|probe| save(tx, &statement, probe))).await
             };
-            let ((), saved) = try_join(fence.check(tx), saves).await?;
+            let ((), saved) = try_join(fence.check(tx), all).await?;
             let mut results = Vec::with_capacity(saved.len());
             for (probe, changed) in probes.iter().zip(saved) {
                 results.push(if changed { Saved::Yes } else { already_saved(tx, probe).await? });
