@@ -81,10 +81,19 @@ pub async fn serve(origin: Origin, config: Config) -> anyhow::Result<()> {
 /// # Errors
 /// As [`serve`].
 pub async fn run(origin: Origin, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    run_counting(origin, config, Arc::new(Metrics::new(BUILD, clock::now())), stop).await
+}
+
+/// [`run`] with metrics that somebody else reads as well.
+async fn run_counting(
+    origin: Origin,
+    config: Config,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let metrics = Arc::new(Metrics::new(BUILD, clock::now()));
     let (readiness, ready) = watch::channel(Readiness::default());
     let address = config.metrics_listen;
     let socket = TcpListener::bind(address).await.with_context(|| {

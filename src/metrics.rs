@@ -29,7 +29,7 @@ pub use exposition::{Compression, Exposition};
 pub use negotiation::Format;
 pub use readiness::Readiness;
 pub use recipient::{
-    AuthMethod, AuthResult, LastValues, RecipientLabels, RecipientMetrics, RecipientSettings,
+    AuthMethod, AuthResult, Glance, LastValues, RecipientLabels, RecipientMetrics, RecipientSettings,
 };
 pub use routes::{ListenerState, router};
 pub use service::{
@@ -227,6 +227,11 @@ impl Metrics {
 
     fn incidents_open(&self) -> BTreeMap<&'static str, u64> {
         self.incidents.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Each recipient in short, by name.
+    pub fn glances(&self) -> Vec<Glance> {
+        self.exposed_recipients().iter().map(|recipient| recipient.glance()).collect()
     }
 
     fn exposed_recipients(&self) -> Vec<Arc<RecipientMetrics>> {

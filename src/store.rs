@@ -193,9 +193,9 @@ impl Store {
         self.run(operation, async |client| {
             let tx = Tx(client);
             // Sent together and executed in order: the first statement does not wait for the answer to this one.
-            let begin = async { tx.batch_execute("begin").await.map_err(Problem::from) };
-            let (opened, result) = join(begin, work(&tx)).await;
-            opened?;
+            let opening = async { tx.batch_execute("begin").await.map_err(Problem::from) };
+            let (begun, result) = join(opening, work(&tx)).await;
+            begun?;
             let result = result?;
             tx.batch_execute("commit").await?;
             Ok(result)

@@ -1,13 +1,19 @@
 //! `maildt demo`: everything on one machine, no account needed.
 
+mod story;
+
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{Origin, init_logging, run, signals};
+use super::{BUILD, Origin, init_logging, run_counting, signals};
+use crate::clock;
 use crate::config::{Config, Purpose};
 use crate::demo::{MailServer, cast};
+use crate::metrics::Metrics;
 
 /// What the user's environment may set.
 const FROM_USER: [&str; 5] = ["METRICS_LISTEN", "LISTEN", "LOG_LEVEL", "LOG_FORMAT", "TZ"];
@@ -18,10 +24,9 @@ const FROM_USER: [&str; 5] = ["METRICS_LISTEN", "LISTEN", "LOG_LEVEL", "LOG_FORM
 /// `METRICS_LISTEN`.
 ///
 /// # Errors
-/// As [`super::serve`], and when the directory cannot be written.
+/// As [`super::serve`], and when the directory cannot be written or is another user's.
 pub async fn demo(directory: &Path, environment: &[(String, String)]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("the demo's directory {} cannot be made", directory.display()))?;
+    make_directory(directory)?;
     let stop = CancellationToken::new();
     signals::stop_on_signal(&stop)?;
     let password = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 15]>()).to_ascii_lowercase();
@@ -36,9 +41,28 @@ pub async fn demo(directory: &Path, environment: &[(String, String)]) -> anyhow:
     init_logging(config.log_level, config.log_format);
     introduce(&config, directory);
     let origin = Origin { file: Some(file), environment: Some(settings), purpose: Purpose::Check };
-    let result = run(origin, config, stop).await;
+    let metrics = Arc::new(Metrics::new(BUILD, clock::now()));
+    let story = tokio::spawn(story::tell(Arc::clone(&metrics)));
+    let result = run_counting(origin, config, metrics, stop).await;
+    story.abort();
     server.stop().await;
+    if result.is_ok() {
+        println!("\nThe demo has stopped. Its data stays in {}.", directory.display());
+    }
     result
+}
+
+/// Makes the demo's directory, or sees that it is our own: by default its name is known to everybody.
+fn make_directory(directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("the demo's directory {} cannot be made", directory.display()))?;
+    let found = std::fs::symlink_metadata(directory)?;
+    anyhow::ensure!(
+        found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw(),
+        "the demo's directory {} belongs to another user; set DATA_DIR to one of your own",
+        directory.display()
+    );
+    Ok(())
 }
 
 /// The recipients and the certificate authority, as files that a reload reads again.
@@ -49,13 +73,13 @@ fn write_files(directory: &Path, server: &MailServer) -> anyhow::Result<PathBuf>
         Ok::<_, anyhow::Error>(path)
     };
     write("ca.pem", server.ca_pem())?;
-    let mut text = String::from("# Written by `maildt demo`.\n");
+    let mut text = format!("# Written by `maildt demo`.\nalert_threshold = {}\n", cast::ALERT_THRESHOLD);
     for member in cast::MEMBERS {
         use std::fmt::Write as _;
         let _ = write!(
             text,
-            "\n# {}\n[[recipients]]\nname = \"{}\"\naddress = \"{}\"\ninterval = {}\nalert_threshold = {}\n",
-            member.about, member.name, member.address, member.interval, member.alert_threshold
+            "\n# {}\n[[recipients]]\nname = \"{}\"\naddress = \"{}\"\ninterval = {}\nactive = {}\n",
+            member.about, member.name, member.address, member.interval, member.active
         );
     }
     write("maildt.toml", &text)
@@ -81,6 +105,8 @@ fn settings(
         ("IMAP_TLS", "implicit".to_owned()),
         ("IMAP_USER", cast::MAILBOX.to_owned()),
         ("IMAP_PASS", password.to_owned()),
+        // What happens is told on standard output; LOG_LEVEL=info shows the service's own words too.
+        ("LOG_LEVEL", "warn".to_owned()),
     ];
     for (name, value) in environment {
         if let Some(known) = FROM_USER.iter().find(|known| *known == name) {
@@ -92,12 +118,17 @@ fn settings(
 
 /// Says on standard output what there is to see.
 fn introduce(config: &Config, directory: &Path) {
-    println!("MailDT demo: a mail server with faults, and {} recipients behind it:\n", cast::MEMBERS.len());
+    println!(
+        "MailDT demo: a mail server with faults, and {} recipients behind it, of which each probe must arrive within {} s.\n",
+        cast::MEMBERS.len(),
+        cast::ALERT_THRESHOLD
+    );
+    println!("  recipient   states        what becomes of its mail");
     for member in cast::MEMBERS {
-        println!("  {:<11} {}", member.name, member.about);
+        println!("  {:<11} {:<13} {}", member.name, member.states, member.about);
     }
-    println!("\n  Metrics    http://{}/metrics", config.metrics_listen);
-    println!("  Readiness  http://{}/-/ready", config.metrics_listen);
-    println!("  Data       {}", directory.display());
+    println!("\n  metrics     http://{}/metrics", config.metrics_listen);
+    println!("  readiness   http://{}/-/ready", config.metrics_listen);
+    println!("  data        {}", directory.display());
     println!("\nEvery state shows within two minutes. Stop with Ctrl-C.\n");
 }

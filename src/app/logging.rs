@@ -10,9 +10,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::LogFormat;
 
 /// Starts logging. Other crates are heard from `warn` on: what they say at lower levels is not written with our secrets
-/// in mind.
+/// in mind. The pool's complaints about lost connections are told by those who use the database, once and in their words.
 pub fn init(level: LevelFilter, format: LogFormat) {
-    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("maildt", level);
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("deadpool.postgres", LevelFilter::OFF)
+        .with_target("maildt", level);
     let registry = tracing_subscriber::registry().with(targets);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let started = match format {

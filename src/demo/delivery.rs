@@ -128,7 +128,7 @@ fn carry_out(shared: &Arc<Shared>, envelope: &Envelope, recipient: &str, plan: &
     // Notices go to the return path; a null one gets none (RFC 5321 section 4.5.5).
     let (address, raw) = match &plan.content {
         Content::Nothing => return,
-        Content::Message => (recipient, traced(shared, envelope, recipient, &date)),
+        Content::Message => (recipient, traced(shared, envelope, recipient, &envelope.id, &date)),
         Content::Forward => (recipient, notice.forward(&shared.new_id())),
         _ if envelope.mail_from.is_empty() => return,
         Content::Bounce { status, diagnostic } => {
@@ -142,8 +142,12 @@ fn carry_out(shared: &Arc<Shared>, envelope: &Envelope, recipient: &str, plan: &
         tracing::debug!(address, "nobody here has this address; the message is dropped");
         return;
     };
-    let raw = Bytes::from(raw);
-    for _ in 0..plan.copies {
+    let mut raw = Bytes::from(raw);
+    for copy in 0..plan.copies {
+        if copy > 0 && plan.content == Content::Message {
+            // Each delivery leaves a trace of its own: that is how a copy is told from the same message seen again.
+            raw = Bytes::from(traced(shared, envelope, recipient, &shared.new_id(), &date));
+        }
         let Some(saved) = save(shared, account, &plan.folder, raw.clone(), now.wall, plan.hide) else {
             return;
         };
@@ -183,9 +187,9 @@ pub(super) fn save(
     Some(saved)
 }
 
-/// The message with the trace that final delivery adds (RFC 5321 section 4.4).
-fn traced(shared: &Shared, envelope: &Envelope, recipient: &str, date: &str) -> Vec<u8> {
-    let Envelope { id, helo, protocol, mail_from, raw, .. } = envelope;
+/// The message with the trace that final delivery under a queue id adds (RFC 5321 section 4.4).
+fn traced(shared: &Shared, envelope: &Envelope, recipient: &str, id: &str, date: &str) -> Vec<u8> {
+    let Envelope { helo, protocol, mail_from, raw, .. } = envelope;
     let host = &shared.options.hostname;
     let extra = &shared.options.delivery_header;
     let trace = format!(

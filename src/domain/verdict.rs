@@ -52,7 +52,7 @@ impl Placement {
 }
 
 /// How a recipient stands now: the label of `maildt_recipient_state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     Ok,
@@ -62,6 +62,7 @@ pub enum Standing {
     SendFailed,
     Bounced,
     /// No result yet.
+    #[default]
     Pending,
     /// Not observed: the mailbox cannot be read, or the last probe could not be judged.
     Unknown,

@@ -119,6 +119,22 @@ pub struct LastValues {
     pub next_probe: Option<Timestamp>,
 }
 
+/// The numbers of one recipient that tell its story in short.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Glance {
+    pub name: Arc<str>,
+    pub standing: Standing,
+    /// How many probes had each result.
+    pub results: Vec<(Verdict, u64)>,
+    /// How many arrivals were timed by our own clock.
+    pub timed: u64,
+    /// Seconds.
+    pub last_latency: Option<f64>,
+    /// Attempts that were refused for now.
+    pub deferred: u64,
+    pub duplicates: u64,
+}
+
 /// The labels of `maildt_recipient_info`, which may change while the counters go on.
 #[derive(Clone, Debug)]
 pub(super) struct Info {
@@ -346,6 +362,19 @@ impl RecipientMetrics {
     pub(super) fn standing(&self) -> Standing {
         let index = usize::from(self.standing.load(Relaxed));
         Standing::ALL.get(index).copied().unwrap_or(Standing::Unknown)
+    }
+
+    pub(super) fn glance(&self) -> Glance {
+        Glance {
+            name: Arc::clone(&self.name),
+            // First: whatever belongs to a result was counted before it.
+            results: self.results.iter().map(|(verdict, n)| (verdict, n.get())).collect(),
+            standing: self.standing(),
+            timed: self.latency.observed().count(),
+            last_latency: self.last_latency.get(),
+            deferred: self.send_failures.get(Reason::Smtp4xx).map_or(0, Counter::get),
+            duplicates: self.duplicate.get(),
+        }
     }
 
     pub(super) fn in_flight(&self) -> i64 {

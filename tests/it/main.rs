@@ -13,12 +13,14 @@ mod lab;
 
 mod blindness;
 mod check;
+mod clock;
 mod crash;
 mod database;
 mod delivery;
 mod instances;
 mod lab_itself;
 mod oddities;
+mod outages;
 mod prometheus;
 mod promises;
 mod refusals;

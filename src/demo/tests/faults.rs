@@ -205,6 +205,9 @@ async fn fates() {
     let ledger = server.ledger();
     assert!(ledger.submissions_to("drop@demo.test")[0].saved.is_empty());
     assert_eq!(ledger.submissions_to("twice@demo.test")[0].saved.len(), 2);
+    let inbox: Vec<_> = server.messages(USER, INBOX).unwrap().into_iter().map(|m| m.raw).collect();
+    let [first, second] = [0, 1].map(|n| inbox[n].clone());
+    assert_ne!(first, second, "each copy has a trace of its own");
     let held = &ledger.submissions_to("held@demo.test")[0];
     let delay = held.saved[0].at.instant - held.replied.unwrap().instant;
     assert!(delay >= Duration::from_millis(290), "{delay:?}");

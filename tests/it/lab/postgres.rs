@@ -91,7 +91,7 @@ impl Cluster {
             .arg(&data));
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nfsync = off\n\
-             full_page_writes = off\nsynchronous_commit = off\nmax_connections = 300\nshared_buffers = '32MB'\n\
+             full_page_writes = off\nmax_connections = 300\nshared_buffers = '32MB'\n\
              log_line_prefix = '%m [%p] %d '\nautovacuum_naptime = '10min'\n",
             this.port,
             this.directory.display()
@@ -122,6 +122,14 @@ impl Cluster {
             let answer = runtime().block_on(connect(self.port, "postgres"));
             answer.map(drop).map_err(|e| format!("{e}; {}", super::process::tail(&self.log(), 5)))
         });
+    }
+
+    /// Starts it, unless it still runs.
+    pub fn start_if_ended(&self) {
+        let ended = self.process.lock().unwrap().as_mut().is_none_or(|process| process.status().is_some());
+        if ended {
+            self.start();
+        }
     }
 
     /// Ends it at once; its connections break.
@@ -220,6 +228,28 @@ impl Database {
         self.port
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A statement from another database of the same cluster.
+    pub fn administer(&self, statement: &str) {
+        runtime().block_on(async {
+            let client = connect(self.port, "postgres").await.unwrap();
+            client.batch_execute(statement).await.unwrap();
+        });
+    }
+
+    /// Begins a transaction with this statement; it is rolled back when the client is dropped.
+    pub fn transaction(&self, statement: &str) -> Client {
+        runtime().block_on(async {
+            let client = connect(self.port, &self.name).await.unwrap();
+            client.batch_execute("BEGIN").await.unwrap();
+            client.batch_execute(statement).await.unwrap();
+            client
+        })
+    }
+
     /// One statement on a connection of its own, directly and not through any proxy.
     pub fn query(
         &self,
@@ -238,6 +268,7 @@ async fn connect(port: u16, database: &str) -> Result<Client, tokio_postgres::Er
         .password("unused-password")
         .dbname(database)
         .connect_timeout(s(5))
+        .options("-c lock_timeout=10s")
         .connect(NoTls)
         .await?;
     tokio::spawn(connection);
