@@ -1,7 +1,9 @@
 //! The scheduler: claims what is due and hands it to the senders.
 //!
-//! It claims only what a sender can start at once, so that no probe waits in state `sending`, and commits the claim before the first
-//! byte goes out.
+//! It claims only what a sender can start at once, or within a moment, so that no probe waits in state `sending` for long, and
+//! commits the claim before the first byte goes out.
+
+mod outgoing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,8 +24,9 @@ use crate::domain::throttle::Throttle;
 use crate::engine::Message;
 use crate::imap::Outlook;
 use crate::metrics::{Metrics, Protocol};
-use crate::smtp::{Envelope, Pool};
 use crate::store::{Claimed, Error, Fence, Keys, Outstanding, Store};
+
+pub use outgoing::Outgoing;
 
 /// What the scheduler works with.
 pub struct Scheduler {
@@ -39,13 +42,6 @@ pub struct Scheduler {
     pub observed: CancellationToken,
     /// Woken when recipients change or a sender has room again.
     pub wake: Arc<Notify>,
-}
-
-/// A submission account's pool and its reverse-path.
-#[derive(Clone)]
-pub struct Outgoing {
-    pub pool: Pool,
-    pub from: Arc<str>,
 }
 
 impl Scheduler {
@@ -98,7 +94,7 @@ impl Scheduler {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause.saturating_sub(begun.elapsed()).max(Duration::from_millis(1))) => {}
-                () = self.wake.notified() => tokio::time::sleep(Duration::from_millis(5)).await,
+                () = self.wake.notified() => {}
             }
         }
         sends.close();
@@ -140,7 +136,7 @@ impl Scheduler {
                 pause = pause.min(wait);
                 continue;
             }
-            let room = outgoing.pool.free().min(throttle.allowed(Instant::now()));
+            let room = outgoing.room().min(throttle.allowed(Instant::now()));
             if room == 0 {
                 pause = pause.min(Self::QUANTUM);
                 continue;
@@ -245,16 +241,12 @@ impl Scheduler {
         if let Some(outlook) = outlook.as_ref().filter(|outlook| outlook.look_back().is_none()) {
             outlook.set_look_back(Some(probe.first_attempt_at));
         }
-        let (engine, wake, metrics) =
-            (self.engine.clone(), Arc::clone(&self.wake), Arc::clone(&self.metrics));
-        let (outgoing, abort) = (outgoing.clone(), abort.clone());
+        let (engine, metrics, abort) = (self.engine.clone(), Arc::clone(&self.metrics), abort.clone());
+        let under_way = outgoing.take_up(Arc::clone(&self.wake));
         let sender = probe.sender.clone();
         let _ = engine.send(Message::Claimed(Box::new(probe), recipient.map(Box::new)));
         sends.spawn(async move {
-            // No more is claimed than there are free slots.
-            let Some(slot) = outgoing.pool.acquire().await else { return };
-            let envelope = Envelope { from: &outgoing.from, to: &address };
-            let attempt = slot.submit_until(envelope, &message, &abort).await;
+            let attempt = under_way.submit(&address, &message, &abort).await;
             let ended = attempt.accepted_at.unwrap_or_else(Instant::now);
             if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) = (outlook, &attempt.outcome) {
                 outlook.expect(id, ended);
@@ -281,10 +273,6 @@ impl Scheduler {
                 Outcome::Accepted { .. } => {}
             }
             let _ = engine.send(Message::Attempted { id, attempt: Box::new(attempt), ended });
-            // While there is room the next probe is found at its time; only who waits for room wants to know.
-            if outgoing.pool.free() <= 1 {
-                wake.notify_one();
-            }
         });
     }
 }

@@ -28,7 +28,7 @@ const TRANSACTIONS: usize = 100;
 /// The pause between two looks that bring nothing, as the program does it.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the last messages may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What came of a run.
 pub struct Run {

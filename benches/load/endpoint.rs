@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use maildt::demo::ledger::Submission;
 use maildt::demo::{MailServer, Options};
 
 use crate::lab::dovecot::{DOMAIN, PASSWORD};
@@ -75,7 +76,7 @@ impl Endpoint {
         let tokens: Vec<String> = match &self.servers {
             Servers::Real(lab) => lab.accepted_from(&self.user),
             Servers::BuiltIn(server) => {
-                let accepted = server.ledger().submissions().into_iter().filter(|s| s.accepted());
+                let accepted = server.ledger().submissions().into_iter().filter(Submission::accepted);
                 accepted.filter_map(|s| tokens_in(&s.raw).into_iter().next()).collect()
             }
         };

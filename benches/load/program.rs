@@ -17,7 +17,7 @@ use crate::usage;
 /// How often a Prometheus would come.
 const SCRAPE: Duration = Duration::from_secs(15);
 /// Recipients get this long before their probes count as missing.
-const THRESHOLD: Duration = Duration::from_secs(300);
+const THRESHOLD: Duration = Duration::from_mins(5);
 
 /// How much there is to do.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,18 @@ pub struct Window {
 }
 
 impl Window {
+    /// Several as one. Memory is that of the last.
+    pub fn sum(windows: Vec<Self>) -> Self {
+        let all = windows.into_iter().reduce(|sum, next| Self {
+            delivered: sum.delivered + next.delivered,
+            seconds: sum.seconds + next.seconds,
+            program: sum.program + next.program,
+            database: sum.database + next.database,
+            ..next
+        });
+        all.unwrap()
+    }
+
     pub fn per_second(&self) -> f64 {
         count(self.delivered) / self.seconds
     }
@@ -167,9 +179,15 @@ impl Program {
             let known = this.number("SELECT count(*) FROM maildt.recipients", &[])?;
             so(known == u64::from(load.recipients), || format!("{known} of {}", load.recipients))
         });
-        this.database
+        this.resume();
+        this
+    }
+
+    /// Schedules all recipients (again).
+    pub fn resume(&self) {
+        self.database
             .query(
-                "UPDATE maildt.recipients r SET next_due_at = to_timestamp(
+                "UPDATE maildt.recipients r SET active = true, next_due_at = to_timestamp(
                      (floor((extract(epoch FROM clock_timestamp()) * 1000 - o.offset_ms) / i.ms) * i.ms + o.offset_ms + i.ms) / 1000)
                  FROM (SELECT id, interval_s * 1000::numeric AS ms FROM maildt.recipients) i,
                       LATERAL (SELECT floor(mod(i.id * 0.6180339887498949, 1) * i.ms) AS offset_ms) o
@@ -177,7 +195,7 @@ impl Program {
                 &[],
             )
             .unwrap();
-        this
+        self.database.query("UPDATE maildt.revision SET recipients = recipients + 1", &[]).unwrap();
     }
 
     /// Runs on for a while.
@@ -190,7 +208,7 @@ impl Program {
     pub fn measure(&self, span: Duration) -> Window {
         let before = self.app.metrics().unwrap();
         let (from, begin) = (self.now(), Instant::now());
-        let (program, database) = self.cpu();
+        let (program, database) = Self::cpu();
         let mut scrape_at = SCRAPE / 2;
         while begin.elapsed() < span {
             if begin.elapsed() >= scrape_at {
@@ -199,7 +217,7 @@ impl Program {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let (program_after, database_after) = self.cpu();
+        let (program_after, database_after) = Self::cpu();
         let to = self.now();
         let after = self.app.metrics().unwrap();
         let arrivals = "SELECT count(*) FROM maildt.probes WHERE extract(epoch FROM arrived_at)::float8 BETWEEN $1 AND $2";
@@ -208,10 +226,10 @@ impl Program {
         Window {
             delivered: self.number(arrivals, &[&from, &to]).unwrap(),
             seconds: to - from,
-            program: program_after - program,
-            database: database_after - database,
+            program: program_after.saturating_sub(program),
+            database: database_after.saturating_sub(database),
             lag: Lag::of(&after).since(&Lag::of(&before)),
-            resident: usage::memory(self.pid()).0,
+            resident: usage::memory(Self::pid()).0,
         }
     }
 
@@ -263,7 +281,7 @@ impl Program {
         Ledger { probes: rows.len() as u64, late: of("late") as u64, losses }
     }
 
-    pub fn pid(&self) -> u32 {
+    fn pid() -> u32 {
         usage::children("maildt").first().copied().expect("the program does not run")
     }
 
@@ -278,9 +296,10 @@ impl Program {
         rows.unwrap().first().unwrap().get(0)
     }
 
-    fn cpu(&self) -> (Duration, Duration) {
+    /// Of the program and of the database so far.
+    fn cpu() -> (Duration, Duration) {
         let postmasters = usage::children("postgres").into_iter().min();
-        (usage::cpu(self.pid()), postmasters.map(usage::cpu_of_family).unwrap_or_default())
+        (usage::cpu(Self::pid()), postmasters.map(usage::cpu_of_family).unwrap_or_default())
     }
 }
 

@@ -172,7 +172,7 @@ fn open_pools(config: &Config) -> HashMap<String, Outgoing> {
     let limits = Arc::new(config.limits.clone());
     let open = |(name, sender): (&String, &Arc<Sender>)| {
         let pool = Pool::new(Arc::clone(sender), Arc::clone(&config.tls), Arc::clone(&limits));
-        (name.clone(), Outgoing { pool, from: Arc::from(sender.from.as_str()) })
+        (name.clone(), Outgoing::new(pool, Arc::from(sender.from.as_str())))
     };
     config.senders.iter().map(open).collect()
 }

@@ -1,0 +1,98 @@
+//! A submission account as the scheduler uses it: how much of what is due may be claimed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::submission::{Attempt, Outcome};
+use crate::smtp::{Envelope, Pool};
+
+/// A submission account's pool, its reverse-path, and how busy it is.
+#[derive(Clone)]
+pub struct Outgoing {
+    pub pool: Pool,
+    pub from: Arc<str>,
+    busy: Arc<Busy>,
+}
+
+#[derive(Default)]
+struct Busy {
+    /// Claimed and not ended.
+    under_way: AtomicUsize,
+    is_quick: AtomicBool,
+}
+
+impl Outgoing {
+    /// A submission that is quick: while they are, a claimed probe may wait for the end of one.
+    const QUICK: Duration = Duration::from_millis(250);
+
+    #[must_use]
+    pub fn new(pool: Pool, from: Arc<str>) -> Self {
+        Self { pool, from, busy: Arc::default() }
+    }
+
+    /// How many probes may be claimed now: as many as can be sent at once. While submissions are quick, as many again: by
+    /// the time that the next claim is committed a connection would have been idle for longer than it takes to send one.
+    pub(super) fn room(&self) -> usize {
+        let connections = self.pool.sender().connections;
+        let under_way = self.busy.under_way.load(Ordering::Relaxed);
+        if self.busy.is_quick.load(Ordering::Relaxed) {
+            (2 * connections).saturating_sub(under_way)
+        } else {
+            self.pool.free().min(connections.saturating_sub(under_way))
+        }
+    }
+
+    /// Counts a claimed probe until what this gives is dropped; then `wake` may hear of the room that there is again.
+    pub(super) fn take_up(&self, wake: Arc<Notify>) -> UnderWay {
+        self.busy.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay { outgoing: self.clone(), wake }
+    }
+}
+
+/// A probe that is claimed and whose submission has not ended.
+pub(super) struct UnderWay {
+    outgoing: Outgoing,
+    wake: Arc<Notify>,
+}
+
+impl UnderWay {
+    /// Submits, as soon as a connection is free, unless `abort` comes first.
+    pub(super) async fn submit(&self, to: &str, message: &[u8], abort: &CancellationToken) -> Attempt {
+        let pool = &self.outgoing.pool;
+        let begun = Instant::now();
+        let Some(Some(slot)) = abort.run_until_cancelled(pool.acquire()).await else {
+            return Attempt {
+                outcome: Outcome::Released,
+                duration: begun.elapsed(),
+                phases: Vec::new(),
+                dot_at: None,
+                accepted_at: None,
+                certificate_not_after: None,
+            };
+        };
+        let envelope = Envelope { from: &self.outgoing.from, to };
+        let attempt = slot.submit_until(envelope, message, abort).await;
+        let is_quick =
+            matches!(attempt.outcome, Outcome::Accepted { .. }) && attempt.duration < Outgoing::QUICK;
+        self.outgoing.busy.is_quick.store(is_quick, Ordering::Relaxed);
+        attempt
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let busy = &self.outgoing.busy;
+        let left = busy.under_way.fetch_sub(1, Ordering::Relaxed) - 1;
+        // Where there was room all the time, the next probe is claimed when it is due. Only who waits for room is woken, once
+        // for all the room that there is.
+        let connections = self.outgoing.pool.sender().connections;
+        let full = if busy.is_quick.load(Ordering::Relaxed) { connections } else { connections - 1 };
+        if left == full {
+            self.wake.notify_one();
+        }
+    }
+}
