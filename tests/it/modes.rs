@@ -45,7 +45,7 @@ fn answers(token: &str) -> [(&'static str, Letter); 3] {
                 .field("References", &probe),
         ),
         (
-            "bounce",
+            "report",
             Letter::new("Undelivered Mail Returned to Sender")
                 .with_null_reverse_path()
                 .field("Content-Type", "multipart/report; report-type=delivery-status; boundary=b")
@@ -61,8 +61,9 @@ fn answers(token: &str) -> [(&'static str, Letter); 3] {
 /// In this mode these answers deliver, and no others.
 fn mode(test: &str, mode: &str, delivers: &str) {
     let (Some(world), Some(elsewhere)) = (World::new(test), World::new(test)) else { return };
-    let names = ["forward", "echo", "bounce"];
-    let recipients = names.map(|name| Recipient::new(name, &elsewhere.address(name)).text("return_mode", mode));
+    let names = ["forward", "echo", "report"];
+    let recipients =
+        names.map(|name| Recipient::new(name, &elsewhere.address(name)).text("return_mode", mode));
     let _app = world.setup().recipients(recipients).start();
     eventually(s(20), "the probes are there", || same(&elsewhere.mail().count("INBOX"), &3));
     for stored in elsewhere.mail().messages("INBOX") {
