@@ -165,7 +165,9 @@ fn a_mailbox_with_100000_foreign_messages_is_watched_within_seconds_and_left_alo
     let took = started.elapsed();
     assert!(took < s(15), "from the start to the first delivery: {took:?}");
     eventually(s(10), "the probe is removed", || same(&world.mail().count("INBOX"), &100_000));
-    assert!(world.mail().names("INBOX") == before, "a foreign message was removed or flagged");
+    let after = world.mail().names("INBOX");
+    let changed: Vec<_> = after.iter().filter(|name| !before.contains(*name)).take(5).collect();
+    assert!(after == before, "a foreign message was removed or flagged: {changed:?}");
     assert!(app.metrics().unwrap().sum("maildt_foreign_tokens_total") < 0.5);
 }
 
