@@ -19,6 +19,7 @@ mod database;
 mod delivery;
 mod instances;
 mod lab_itself;
+mod modes;
 mod oddities;
 mod outages;
 mod private_database;

@@ -66,7 +66,7 @@ fn nothing_is_lost(world: &World, app: &App) {
     });
     eventually(s(10), "the mailbox is clean", || same(&world.mail().count("INBOX"), &0));
     assert_eq!(world.smtp().tokens_sent().len(), 3, "nothing was sent twice");
-    app.ready().unwrap();
+    eventually(s(10), "it says that it is ready", || app.ready());
 }
 
 /// A test with a cluster of its own, of which one part breaks and heals it.

@@ -165,7 +165,9 @@ fn a_mailbox_with_100000_foreign_messages_is_watched_within_seconds_and_left_alo
     let took = started.elapsed();
     assert!(took < s(15), "from the start to the first delivery: {took:?}");
     eventually(s(10), "the probe is removed", || same(&world.mail().count("INBOX"), &100_000));
-    assert!(world.mail().names("INBOX") == before, "a foreign message was removed or flagged");
+    let after = world.mail().names("INBOX");
+    let changed: Vec<_> = after.iter().filter(|name| !before.contains(*name)).take(5).collect();
+    assert!(after == before, "a foreign message was removed or flagged: {changed:?}");
     assert!(app.metrics().unwrap().sum("maildt_foreign_tokens_total") < 0.5);
 }
 
@@ -177,6 +179,15 @@ fn a_changed_uidvalidity_loses_no_probe() {
         world.lab.policy.set(&world.address(name), Fate::Held);
     }
     world.lab.deliver(&Letter::new("foreign"), &world.monitor());
+    // Numbers that were given before reach far beyond those that are given anew.
+    for _ in 0..5 {
+        world.lab.deliver(&Letter::new("expunged"), &world.monitor());
+    }
+    let monitor = world.monitor();
+    let expunge = ["expunge", "-u", &monitor, "mailbox", "INBOX", "HEADER", "Subject", "expunged"];
+    eventually(s(10), "they are stored", || same(&world.mail().count("INBOX"), &6));
+    world.lab.dovecot.doveadm(&expunge);
+    assert_eq!(world.mail().count("INBOX"), 1);
     let app = world.setup().recipients(names.map(|n| Recipient::new(n, &world.address(n)))).start();
     eventually(s(20), "both are accepted", || {
         same(&world.records().read()?.iter().filter(|p| p.state == "accepted").count(), &2)
