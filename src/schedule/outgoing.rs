@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,8 @@ impl Outgoing {
 
     /// How many probes may be claimed now: as many as can be sent at once. While submissions are quick, as many again: by
     /// the time that the next claim is committed a connection would have been idle for longer than it takes to send one.
-    pub(super) fn room(&self) -> usize {
+    #[must_use]
+    pub fn room(&self) -> usize {
         let connections = self.pool.sender().connections;
         let under_way = self.busy.under_way.load(Ordering::Relaxed);
         if self.busy.is_quick.load(Ordering::Relaxed) {
@@ -63,16 +64,8 @@ impl UnderWay {
     /// Submits, as soon as a connection is free, unless `abort` comes first.
     pub(super) async fn submit(&self, to: &str, message: &[u8], abort: &CancellationToken) -> Attempt {
         let pool = &self.outgoing.pool;
-        let begun = Instant::now();
         let Some(Some(slot)) = abort.run_until_cancelled(pool.acquire()).await else {
-            return Attempt {
-                outcome: Outcome::Released,
-                duration: begun.elapsed(),
-                phases: Vec::new(),
-                dot_at: None,
-                accepted_at: None,
-                certificate_not_after: None,
-            };
+            return Attempt::released();
         };
         let envelope = Envelope { from: &self.outgoing.from, to };
         let attempt = slot.submit_until(envelope, message, abort).await;

@@ -375,11 +375,11 @@ impl Drop for App {
     }
 }
 
-/// `… metrics listener ready … address=127.0.0.1:1234 …`
+/// `… metrics listener ready … address=127.0.0.1:1234 …`, or the same as JSON.
 fn address_in(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("metrics listener ready"))?;
-    let (_, rest) = line.split_once("address=")?;
-    rest.trim_start_matches('"').split([' ', '"']).next()?.parse().ok()
+    let (_, rest) = line.split_once("address")?;
+    rest.trim_start_matches(['"', '=', ':']).split([' ', '"']).next()?.parse().ok()
 }
 
 #[test]
