@@ -16,6 +16,7 @@ mod check;
 mod crash;
 mod database;
 mod delivery;
+mod demo;
 mod instances;
 mod lab_itself;
 mod prometheus;
