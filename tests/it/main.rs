@@ -17,6 +17,7 @@ mod clock;
 mod crash;
 mod database;
 mod delivery;
+mod demo;
 mod instances;
 mod lab_itself;
 mod modes;
