@@ -121,10 +121,19 @@ impl Store {
                 try_join_all(probes.iter().map(|probe| save(tx, &statement, probe))).await
             };
             let ((), saved) = try_join(fence.check(tx), all).await?;
+            // From the last to the first: where a later transition of a probe found the version that an earlier one was to
+            // make, the earlier one was saved by a try whose answer was lost.
+            let mut followed = HashSet::new();
             let mut results = Vec::with_capacity(saved.len());
-            for (probe, changed) in probes.iter().zip(saved) {
-                results.push(if changed { Saved::Yes } else { already_saved(tx, probe).await? });
+            for (probe, changed) in probes.iter().zip(saved).rev() {
+                let known = changed || followed.contains(&probe.id);
+                let outcome = if known { Saved::Yes } else { already_saved(tx, probe).await? };
+                if outcome == Saved::Yes {
+                    followed.insert(probe.id);
+                }
+                results.push(outcome);
             }
+            results.reverse();
             Ok(results)
         })
         .await
