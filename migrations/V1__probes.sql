@@ -79,9 +79,8 @@ create table probes (
     constraint a_result_has_a_time check ((result is null) = (result_at is null)),
     constraint open_or_judged check ((result is null) = (state in ('sending', 'deferred', 'accepted', 'unconfirmed')))
 ) with (fillfactor = 70);
+-- `state` is in no index: that lets an update of it stay in its page.
 create index probes_open on probes (recipient_id) where result is null;
--- Set in state `deferred` only. `state` itself is in no index: that lets an update of it stay in its page.
-create index probes_retry on probes (sender, next_attempt_at) where next_attempt_at is not null;
 create index probes_history on probes (recipient_id, created_at desc);
 create index probes_success on probes (recipient_id, created_at desc) where result = 'delivered';
 create index probes_age on probes (created_at) where result is not null;

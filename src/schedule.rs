@@ -6,22 +6,24 @@
 mod outgoing;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::clock;
 use crate::complaint::Complaint;
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::message::{Letter, compose};
 use crate::domain::probe::State;
-use crate::domain::submission::Outcome;
+use crate::domain::submission::{Attempt, Outcome};
 use crate::domain::throttle::Throttle;
-use crate::engine::Message;
+use crate::engine::{Message, Retry};
 use crate::imap::Outlook;
 use crate::metrics::{Metrics, Protocol};
 use crate::store::{Claimed, Error, Fence, Keys, Outstanding, Store};
@@ -40,6 +42,8 @@ pub struct Scheduler {
     pub engine: mpsc::UnboundedSender<Message>,
     /// Cancelled when every mailbox is observed for the first time.
     pub observed: CancellationToken,
+    /// Deferred probes whose next attempt is committed.
+    pub retries: mpsc::UnboundedReceiver<Retry>,
     /// Woken when recipients change or a sender has room again.
     pub wake: Arc<Notify>,
 }
@@ -53,7 +57,7 @@ impl Scheduler {
     const QUANTUM: Duration = Duration::from_millis(50);
 
     /// Schedules until `stop`; then waits for the submissions under way, and breaks them off at `abort`.
-    pub async fn run(self, stop: CancellationToken, abort: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
         let sends = TaskTracker::new();
         let mut throttle = Throttle::new(Instant::now());
         let mut revision = None;
@@ -95,7 +99,16 @@ impl Scheduler {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause.saturating_sub(begun.elapsed()).max(Duration::from_millis(1))) => {}
                 () = self.wake.notified() => {}
+                Some(retry) = self.retries.recv() => self.again(retry, &sends, &abort),
             }
+            while let Ok(retry) = self.retries.try_recv() {
+                self.again(retry, &sends, &abort);
+            }
+        }
+        // What comes from now on is made again at the next start.
+        self.retries.close();
+        while let Ok(retry) = self.retries.try_recv() {
+            self.give_back(retry.probe.id);
         }
         sends.close();
         sends.wait().await;
@@ -131,7 +144,7 @@ impl Scheduler {
         let mut pause = Duration::from_secs(1);
         let senders: Vec<&str> = self.pools.keys().map(String::as_str).collect();
         for due in self.store.outstanding(&senders).await? {
-            let (Some(outgoing), Some(wait)) = (self.pools.get(&due.sender), due.wait()) else { continue };
+            let (Some(outgoing), Some(wait)) = (self.pools.get(&due.sender), due.wait) else { continue };
             if !wait.is_zero() {
                 pause = pause.min(wait);
                 continue;
@@ -141,8 +154,16 @@ impl Scheduler {
                 pause = pause.min(Self::QUANTUM);
                 continue;
             }
-            let started = self.claim(&due, outgoing, room, doubtful, sends, abort).await?;
-            throttle.begun(started);
+            match self.claim(&due, outgoing, room, doubtful, sends, abort).await {
+                Ok(started) => throttle.begun(started),
+                // What is wrong with one sender's recipients holds up no other sender.
+                Err(reason @ Error::Refused { .. }) => {
+                    error!(sender = due.sender, %reason, "the due recipients of a sender cannot be claimed");
+                    pause = Duration::from_secs(1);
+                    continue;
+                }
+                Err(reason) => return Err(reason),
+            }
             pause = Self::QUANTUM;
         }
         Ok(pause.max(Self::QUANTUM))
@@ -158,32 +179,37 @@ impl Scheduler {
         abort: &CancellationToken,
     ) -> Result<usize, Error> {
         let sender = due.sender.as_str();
-        let mut started = 0;
-        if is_due(due.retry) {
-            let mut touched = Vec::new();
-            let retries = self.store.claim_retries(self.fence, sender, room, |id| touched.push(id));
-            let retries = retries.await.inspect_err(|_| doubtful.append(&mut touched))?;
-            started += self.start_all(retries, outgoing, sends, abort);
-        }
-        let room = room.saturating_sub(started);
-        if room > 0 && is_due(due.probe) {
-            let mut touched = Vec::new();
-            let claim =
-                self.store.claim_due(self.fence, self.keys.current_id, sender, room, |ms, recipient| {
-                    let id = new_id(ms, recipient);
-                    touched.push(id);
-                    id
-                });
-            let claim = claim.await.inspect_err(|_| doubtful.append(&mut touched))?;
-            for (id, next, skipped) in &claim.planned {
-                if let Some(recipient) = self.metrics.recipient(*id) {
-                    recipient.set_next_probe(Some(*next));
-                    recipient.skipped(*skipped);
-                }
+        let mut touched = Vec::new();
+        let claim = self.store.claim_due(self.fence, self.keys.current_id, sender, room, |ms, recipient| {
+            let id = new_id(ms, recipient);
+            touched.push(id);
+            id
+        });
+        let claim = claim.await.inspect_err(|_| doubtful.append(&mut touched))?;
+        for (id, next, skipped) in &claim.planned {
+            if let Some(recipient) = self.metrics.recipient(*id) {
+                recipient.set_next_probe(Some(*next));
+                recipient.skipped(*skipped);
             }
-            started += self.start_all(claim.claimed, outgoing, sends, abort);
         }
-        Ok(started)
+        Ok(self.start_all(claim.claimed, outgoing, sends, abort))
+    }
+
+    /// Sends a deferred probe again.
+    fn again(&self, retry: Retry, sends: &TaskTracker, abort: &CancellationToken) {
+        let Retry { probe, address } = retry;
+        match self.pools.get(&*probe.sender) {
+            Some(outgoing) => {
+                let (address, lag) = (address.to_string(), Duration::ZERO);
+                self.start(Claimed { probe, address, recipient: None, lag }, outgoing, sends, abort);
+            }
+            None => self.give_back(probe.id),
+        }
+    }
+
+    fn give_back(&self, id: ProbeId) {
+        let (attempt, ended) = (Box::new(Attempt::released()), Instant::now());
+        let _ = self.engine.send(Message::Attempted { id, attempt, ended });
     }
 
     fn start_all(
@@ -246,7 +272,11 @@ impl Scheduler {
         let sender = probe.sender.clone();
         let _ = engine.send(Message::Claimed(Box::new(probe), recipient.map(Box::new)));
         sends.spawn(async move {
-            let attempt = under_way.submit(&address, &message, &abort).await;
+            let submission = AssertUnwindSafe(under_way.submit(&address, &message, &abort)).catch_unwind();
+            let attempt = submission.await.unwrap_or_else(|_| {
+                let detail = "an error of this program; please report it".to_owned();
+                Attempt::ended(Outcome::Ambiguous { detail })
+            });
             let ended = attempt.accepted_at.unwrap_or_else(Instant::now);
             if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) = (outlook, &attempt.outcome) {
                 outlook.expect(id, ended);
@@ -261,7 +291,7 @@ impl Scheduler {
             }
             match &attempt.outcome {
                 Outcome::Refused { phase, reply, .. } => {
-                    info!(probe = %id, sender = %sender, phase = phase.as_str(), code = reply.code, reply = reply.text, "submission refused");
+                    info!(probe = %id, sender = %sender, phase = phase.as_str(), code = reply.code, reply = reply.text.replace(&address, "<recipient>"), "submission refused");
                 }
                 Outcome::Failed { phase, reason, detail } => {
                     warn!(probe = %id, sender = %sender, phase = phase.as_str(), reason = reason.as_str(), %detail, "submission failed");
@@ -275,10 +305,6 @@ impl Scheduler {
             let _ = engine.send(Message::Attempted { id, attempt: Box::new(attempt), ended });
         });
     }
-}
-
-fn is_due(wait: Option<Duration>) -> bool {
-    wait.is_some_and(|wait| wait.is_zero())
 }
 
 fn new_id(unix_ms: u64, recipient: RecipientId) -> ProbeId {

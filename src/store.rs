@@ -112,9 +112,11 @@ impl Store {
     ) -> Result<Self, Error> {
         config.connect_timeout(limit).application_name("maildt");
         // A paused process must not keep others waiting for the locks of its open transaction.
+        // The server gives up with us: a statement that nobody waits for keeps its locks otherwise.
         let options = format!(
-            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c timezone=UTC",
-            config.get_options().unwrap_or_default()
+            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c statement_timeout={} -c timezone=UTC",
+            config.get_options().unwrap_or_default(),
+            limit.as_millis().max(1)
         );
         config.options(options.trim());
         let method = ManagerConfig { recycling_method: RecyclingMethod::Fast };

@@ -118,11 +118,8 @@ fn settings(
 
 /// Says on standard output what there is to see.
 fn introduce(config: &Config, directory: &Path) {
-    println!(
-        "MailDT demo: a mail server with faults, and {} recipients behind it, of which each probe must arrive within {} s.\n",
-        cast::MEMBERS.len(),
-        cast::ALERT_THRESHOLD
-    );
+    println!("MailDT demo: a mail server with faults, and {} recipients behind it.", cast::MEMBERS.len());
+    println!("A probe is late when it takes more than {} s.\n", cast::ALERT_THRESHOLD);
     println!("  recipient   states        what becomes of its mail");
     for member in cast::MEMBERS {
         println!("  {:<11} {:<13} {}", member.name, member.states, member.about);

@@ -63,12 +63,6 @@ async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<(),
             "DATABASE_URL, DATA_DIR, LISTEN, METRICS_LISTEN, LOG_LEVEL and LOG_FORMAT take effect at the next start"
         );
     }
-    for name in old.senders.keys().filter(|name| !new.senders.contains_key(*name)) {
-        service.metrics.remove_sender(name);
-    }
-    for name in old.mailboxes.keys().filter(|name| !new.mailboxes.contains_key(*name)) {
-        service.metrics.remove_mailbox(name);
-    }
     service.config.send_replace(Arc::new(new));
     office::provision(service, store).await;
     Ok(())
@@ -79,6 +73,7 @@ fn needs_restart(old: &Config, new: &Config) -> bool {
         || old.listen != new.listen
         || old.metrics_listen != new.metrics_listen
         || old.log_level != new.log_level
+        || old.log_format != new.log_format
         || format!("{:?}", old.database) != format!("{:?}", new.database)
 }
 

@@ -70,6 +70,9 @@ pub(super) async fn run(
     let mut standings = Standings::new(Arc::clone(&service.metrics));
     standings.set_recipients(&beginning.recipients);
     standings.restore(&beginning.memories);
+    let (again, retries) = mpsc::unbounded_channel();
+    let pools = open_pools(&config);
+    let rooms = pools.clone();
     let engine = Engine::new(Parts {
         store: store.clone(),
         fence,
@@ -83,9 +86,11 @@ pub(super) async fn run(
         watched,
         messages,
         sightings,
+        retries: again,
+        room: Box::new(move |sender| rooms.get(sender).map(Outgoing::room)),
         observed: observed.clone(),
+        hurry: service.stop.clone(),
     });
-    let pools = open_pools(&config);
     let scheduler = Scheduler {
         store: store.clone(),
         fence,
@@ -95,6 +100,7 @@ pub(super) async fn run(
         outlooks,
         engine: tell,
         observed,
+        retries,
         wake: Arc::new(Notify::new()),
     };
     let (claiming, abort, judging) =
@@ -136,6 +142,7 @@ pub(super) async fn run(
     if matches!(result, Ok(End::Deposed)) {
         service.metrics.clear_recipients();
     }
+    forget_accounts(service, &config);
     result
 }
 
@@ -175,6 +182,20 @@ fn open_pools(config: &Config) -> HashMap<String, Outgoing> {
         (name.clone(), Outgoing::new(pool, Arc::from(sender.from.as_str())))
     };
     config.senders.iter().map(open).collect()
+}
+
+/// The series of accounts that the new configuration does not have any more go with their last user.
+fn forget_accounts(service: &Service, old: &Config) {
+    let new = Arc::clone(&service.config.borrow());
+    for name in old.senders.keys().filter(|name| !new.senders.contains_key(*name)) {
+        service.metrics.remove_sender(name);
+    }
+    for name in old.mailboxes.keys().filter(|name| !new.mailboxes.contains_key(*name)) {
+        service.metrics.remove_mailbox(name);
+    }
+    service.readiness.send_modify(|readiness| {
+        readiness.watchers.retain(|watcher| new.mailboxes.contains_key(&watcher.mailbox));
+    });
 }
 
 /// Lets the submissions under way end, and breaks off those that take too long: a bit before the whole stop is over.
@@ -239,6 +260,7 @@ fn pace(config: &Config) -> Pace {
         send_window: config.send_window,
         round_gap: limits.round_gap,
         verdict: limits.verdict,
+        retention: config.retention,
         drain: limits.drain.mul_f64(0.2),
         unobserved: limits.blind_after,
     }
@@ -259,7 +281,9 @@ async fn accounts_changed(changes: &mut tokio::sync::watch::Receiver<Arc<Config>
 /// Removes old history in small batches, from the first minute on.
 async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
     const BATCH: i64 = 500;
+    const LEFTOVERS: Duration = Duration::from_hours(6);
     let mut pause = Duration::from_secs(20);
+    let mut swept: Option<Instant> = None;
     loop {
         tokio::time::sleep(pause).await;
         pause = match store.forget_probes(fence, age, BATCH).await {
@@ -267,8 +291,11 @@ async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
                 Duration::from_millis(250)
             }
             Ok(_) => {
-                if let Err(reason) = store.forget_leftovers(fence, current_key).await {
-                    debug!(%reason, "leftovers stay for now");
+                if swept.is_none_or(|at| at.elapsed() >= LEFTOVERS) {
+                    swept = Some(Instant::now());
+                    if let Err(reason) = store.forget_leftovers(fence, current_key).await {
+                        debug!(%reason, "leftovers stay for now");
+                    }
                 }
                 Duration::from_mins(1)
             }

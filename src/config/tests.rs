@@ -163,6 +163,33 @@ fn the_example_file_names_only_what_there_is() {
 }
 
 #[test]
+fn the_documentation_lists_every_setting_with_its_default() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows: BTreeMap<&str, &str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| {
+            let (name, rest) = line.split_once("` |")?;
+            Some((name, rest.split('|').next()?.trim()))
+        })
+        .collect();
+    for setting in setting::SETTINGS {
+        let default = rows.get(setting.name).unwrap_or_else(|| panic!("{} is missing", setting.name));
+        if !setting.default.is_empty() {
+            assert_eq!(*default, format!("`{}`", setting.default), "{}", setting.name);
+        }
+    }
+    for (name, default) in Limits::default().by_name() {
+        assert_eq!(rows.get(name), Some(&format!("`{default}`").as_str()), "{name}");
+    }
+    let is_setting = |name: &&&str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    for name in rows.keys().filter(is_setting) {
+        assert!(setting::by_variable(name).is_some(), "{name} is no setting");
+    }
+}
+
+#[test]
 fn nothing_but_a_password_is_enough_to_start() {
     let config = load(&base()).unwrap();
     assert!(matches!(config.database, Database::Private));

@@ -39,7 +39,13 @@ const fn member(
 /// All of them. Their behaviour hangs on the local part of the address alone. What takes longest to show is asked for
 /// first, and whoever behaves by turns misbehaves first: somebody waits at the screen.
 pub const MEMBERS: [Member; 11] = [
-    member("greylisted", "greylisted@demo.test", "ok", "refused with 450, accepted a minute later", 90),
+    member(
+        "greylisted",
+        "greylisted@demo.test",
+        "pending, ok",
+        "refused with 450, accepted a minute later",
+        90,
+    ),
     member("lossy", "lossy@demo.test", "missing, ok", "one of three vanishes after it was accepted", 30),
     member(
         "swallowed",
@@ -58,7 +64,7 @@ pub const MEMBERS: [Member; 11] = [
         "cut",
         "cut@demo.test",
         "ok",
-        "arrives, but every other time the connection breaks before the reply",
+        "arrives; every other time the connection breaks before the reply",
         45,
     ),
     Member { active: false, ..member("paused", "paused@demo.test", "paused", "gets no probe", 30) },

@@ -154,3 +154,24 @@ pub struct Attempt {
     /// Expiry of the server's certificate, seconds since the epoch, when a TLS handshake took place.
     pub certificate_not_after: Option<i64>,
 }
+
+impl Attempt {
+    /// An attempt that our own stop ended before it began.
+    #[must_use]
+    pub fn released() -> Self {
+        Self::ended(Outcome::Released)
+    }
+
+    /// An attempt of which nothing but the end is known.
+    #[must_use]
+    pub fn ended(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            duration: Duration::ZERO,
+            phases: Vec::new(),
+            dot_at: None,
+            accepted_at: None,
+            certificate_not_after: None,
+        }
+    }
+}

@@ -93,6 +93,11 @@ impl Folder {
         }
     }
 
+    /// The last mark was not kept.
+    pub(super) fn unkeep(&mut self) {
+        self.kept = None;
+    }
+
     /// The mark to keep, once: the first UID that was not examined, committed and cleaned up. Called every few seconds.
     pub(super) fn take_mark(&mut self) -> Option<Resume> {
         let ripe = std::mem::replace(&mut self.ripe, self.safe);

@@ -19,6 +19,17 @@ pub(super) struct Release {
     pub(super) message: MessageRef,
 }
 
+/// What follows the commit of a transition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Then {
+    /// The message that is cleaned up.
+    pub(super) release: Option<Release>,
+    /// The folder that waits for this save before its mark moves on.
+    pub(super) holds: Option<Arc<Place>>,
+    /// The next attempt begins, to this address.
+    pub(super) starts: Option<Arc<str>>,
+}
+
 /// One transition on its way to its row.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -26,10 +37,7 @@ pub(super) struct Entry {
     pub(super) probe: Probe,
     /// Told to the metrics after the commit.
     pub(super) effects: Vec<Effect>,
-    /// Cleaned up after the commit.
-    pub(super) release: Option<Release>,
-    /// The folder that waits for this save before its mark moves on.
-    pub(super) holds: Option<Arc<Place>>,
+    pub(super) then: Then,
 }
 
 /// What came of writing a batch.

@@ -21,6 +21,7 @@ pub struct Standings {
 
 struct Entry {
     mailbox: Arc<str>,
+    address: Arc<str>,
     active: bool,
     last: Option<(Verdict, Option<Placement>)>,
     in_flight: HashSet<ProbeId>,
@@ -71,11 +72,13 @@ impl Standings {
         metrics.set_next_probe(recipient.active.then_some(recipient.next_due_at));
         let entry = self.recipients.entry(recipient.id).or_insert_with(|| Entry {
             mailbox: recipient.mailbox.clone(),
+            address: recipient.address.clone(),
             active: recipient.active,
             last: None,
             in_flight: HashSet::new(),
         });
         entry.mailbox.clone_from(&recipient.mailbox);
+        entry.address.clone_from(&recipient.address);
         entry.active = recipient.active;
         self.show(recipient.id);
     }
@@ -105,6 +108,19 @@ impl Standings {
         };
         entry.in_flight.insert(probe.id);
         self.show(id);
+    }
+
+    /// Where a recipient's probes go; `None` when it was removed.
+    pub(super) fn address(&self, recipient: RecipientId) -> Option<Arc<str>> {
+        self.recipients.get(&recipient).map(|entry| entry.address.clone())
+    }
+
+    /// A probe is not followed any more.
+    pub(super) fn closed(&mut self, probe: &Probe) {
+        let id = probe.recipient();
+        if self.recipients.get_mut(&id).is_some_and(|entry| entry.in_flight.remove(&probe.id)) {
+            self.show(id);
+        }
     }
 
     /// A transition was committed.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,8 @@ impl Outgoing {
 
     /// How many probes may be claimed now: as many as can be sent at once. While submissions are quick, as many again: by
     /// the time that the next claim is committed a connection would have been idle for longer than it takes to send one.
-    pub(super) fn room(&self) -> usize {
+    #[must_use]
+    pub fn room(&self) -> usize {
         let connections = self.pool.sender().connections;
         let under_way = self.busy.under_way.load(Ordering::Relaxed);
         if self.busy.is_quick.load(Ordering::Relaxed) {
@@ -63,16 +64,8 @@ impl UnderWay {
     /// Submits, as soon as a connection is free, unless `abort` comes first.
     pub(super) async fn submit(&self, to: &str, message: &[u8], abort: &CancellationToken) -> Attempt {
         let pool = &self.outgoing.pool;
-        let begun = Instant::now();
         let Some(Some(slot)) = abort.run_until_cancelled(pool.acquire()).await else {
-            return Attempt {
-                outcome: Outcome::Released,
-                duration: begun.elapsed(),
-                phases: Vec::new(),
-                dot_at: None,
-                accepted_at: None,
-                certificate_not_after: None,
-            };
+            return Attempt::released();
         };
         let envelope = Envelope { from: &self.outgoing.from, to };
         let attempt = slot.submit_until(envelope, message, abort).await;
@@ -94,5 +87,73 @@ impl Drop for UnderWay {
         if left == full {
             self.wake.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::config::{Account, Limits, Sender, TlsMode};
+    use crate::secret::Secret;
+
+    fn outgoing(connections: usize) -> Outgoing {
+        let account = Account {
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            user: String::new(),
+            pass: Secret::new(""),
+            tls: TlsMode::None,
+        };
+        let from = "monitor@example.org";
+        let sender = Sender { name: "default".to_owned(), account, from: from.to_owned(), connections };
+        let tls = crate::tls::client_config(None).unwrap();
+        Outgoing::new(Pool::new(Arc::new(sender), tls, Arc::new(Limits::default())), Arc::from(from))
+    }
+
+    fn is_woken(wake: &Notify) -> bool {
+        futures_util::FutureExt::now_or_never(wake.notified()).is_some()
+    }
+
+    #[tokio::test]
+    async fn no_more_than_can_be_sent_at_once_unless_submissions_are_quick() {
+        let outgoing = outgoing(4);
+        let wake = Arc::new(Notify::new());
+        assert_eq!(outgoing.room(), 4);
+        let under_way: Vec<_> = (0..4).map(|_| outgoing.take_up(Arc::clone(&wake))).collect();
+        assert_eq!(outgoing.room(), 0);
+        outgoing.busy.is_quick.store(true, Ordering::Relaxed);
+        assert_eq!(outgoing.room(), 4);
+        drop(under_way);
+        assert_eq!(outgoing.room(), 8);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_woken_once_and_nobody_else_is() {
+        for (is_quick, full) in [(false, 4), (true, 8)] {
+            let outgoing = outgoing(4);
+            outgoing.busy.is_quick.store(is_quick, Ordering::Relaxed);
+            let wake = Arc::new(Notify::new());
+            let mut under_way: Vec<_> = (0..full).map(|_| outgoing.take_up(Arc::clone(&wake))).collect();
+            let mut woken_at = Vec::new();
+            while under_way.pop().is_some() {
+                if is_woken(&wake) {
+                    woken_at.push(outgoing.room());
+                }
+            }
+            assert_eq!(woken_at, [if is_quick { 4 } else { 1 }], "quick: {is_quick}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fault_ends_the_haste() {
+        let outgoing = outgoing(2);
+        outgoing.busy.is_quick.store(true, Ordering::Relaxed);
+        let under_way = outgoing.take_up(Arc::default());
+        let attempt =
+            under_way.submit("someone@example.net", b"X: y\r\n\r\n", &CancellationToken::new()).await;
+        assert!(matches!(attempt.outcome, Outcome::Failed { .. }), "{:?}", attempt.outcome);
+        drop(under_way);
+        assert_eq!(outgoing.room(), 2);
     }
 }

@@ -42,7 +42,7 @@ impl Store {
         };
         connection
             .batch_execute(&format!(
-                "-- migrate()\nset lock_timeout = 0; select pg_advisory_lock({LOCK}); \
+                "-- migrate()\nset lock_timeout = 0; set statement_timeout = 0; select pg_advisory_lock({LOCK}); \
                  create schema if not exists maildt; set search_path = maildt"
             ))
             .await

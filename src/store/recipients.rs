@@ -152,27 +152,4 @@ impl Store {
         })
         .await
     }
-
-    /// The senders and mailboxes that active recipients use.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn accounts_in_use(&self) -> Result<(Vec<String>, Vec<String>), Error> {
-        self.run("accounts_in_use", async |client| {
-            let rows = client
-                .query(
-                    "-- accounts_in_use()
-                     select array_agg(distinct sender), array_agg(distinct mailbox)
-                     from maildt.recipients where active and deleted_at is null",
-                    &[],
-                )
-                .await?;
-            let row = rows.first().ok_or_else(|| Error::Row("no answer".to_owned()))?;
-            let names = |index: usize| -> Result<Vec<String>, tokio_postgres::Error> {
-                Ok(row.try_get::<_, Option<Vec<String>>>(index)?.unwrap_or_default())
-            };
-            Ok((names(0)?, names(1)?))
-        })
-        .await
-    }
 }

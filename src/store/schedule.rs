@@ -7,14 +7,13 @@ use jiff::Timestamp;
 
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::plan::following;
-use crate::domain::probe::{Event, Kind, Probe, State};
+use crate::domain::probe::{Kind, Probe, State};
 use crate::domain::recipient::Recipient;
 
-use super::probes::{save, save_statement};
-use super::row::{PROBE, RECIPIENT};
+use super::row::RECIPIENT;
 use super::{Error, Fence, Problem, Store, Tx, row};
 
-/// A probe that is now `sending` and ours to send.
+/// A probe that is `sending` and ours to send.
 #[derive(Clone, Debug)]
 pub struct Claimed {
     pub probe: Probe,
@@ -39,17 +38,7 @@ pub struct Claim {
 pub struct Outstanding {
     pub sender: String,
     /// Until the next recipient is due; zero when one is. `None` without any.
-    pub probe: Option<Duration>,
-    /// Until the next retry is due.
-    pub retry: Option<Duration>,
-}
-
-impl Outstanding {
-    /// Until anything is due.
-    #[must_use]
-    pub fn wait(&self) -> Option<Duration> {
-        self.probe.into_iter().chain(self.retry).min()
-    }
+    pub wait: Option<Duration>,
 }
 
 impl Store {
@@ -65,21 +54,16 @@ impl Store {
                     "-- outstanding()
                      select s.name,
                          extract(epoch from (select min(r.next_due_at) from maildt.recipients r
-                             where r.sender = s.name and r.active and r.deleted_at is null) - clock_timestamp())::float8,
-                         extract(epoch from (select min(p.next_attempt_at) from maildt.probes p
-                             where p.sender = s.name and p.next_attempt_at is not null) - clock_timestamp())::float8
+                             where r.sender = s.name and r.active and r.deleted_at is null) - clock_timestamp())::float8
                      from unnest($1::text[]) s (name)",
                 )
                 .await?;
             let rows = client.query(&statement, &[&senders]).await?;
             rows.iter()
                 .map(|row| {
-                    let wait = |column| {
-                        let seconds: Option<f64> = row.try_get(column)?;
-                        let wait = seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX));
-                        Ok::<_, Problem>(wait)
-                    };
-                    Ok(Outstanding { sender: row.try_get(0)?, probe: wait(1)?, retry: wait(2)? })
+                    let seconds: Option<f64> = row.try_get(1)?;
+                    let wait = seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX));
+                    Ok(Outstanding { sender: row.try_get(0)?, wait })
                 })
                 .collect()
         })
@@ -106,10 +90,12 @@ impl Store {
             let text = format!(
                 "-- claim_due()
                  select {RECIPIENT}, clock_timestamp() as now,
-                     exists (select 1 from maildt.probes p where p.recipient_id = r.id and p.result is null
-                         and p.state in ('sending', 'deferred') and p.kind = 'scheduled') as busy
+                     -- Not `exists`: that may be planned as one reading of all open probes.
+                     coalesce((select true from maildt.probes p where p.recipient_id = r.id and p.result is null
+                         and p.state in ('sending', 'deferred') and p.kind = 'scheduled' limit 1), false) as busy
                  from maildt.recipients r
-                 where r.active and r.deleted_at is null and r.sender = $1 and r.next_due_at <= clock_timestamp()
+                 where r.active and r.deleted_at is null and r.sender = $1
+                     and r.next_due_at <= (select clock_timestamp())
                  order by r.next_due_at limit $2 for update of r skip locked"
             );
             let look = async {
@@ -132,49 +118,11 @@ impl Store {
                     claim.claimed.push(Claimed { probe, address, recipient: Some(recipient), lag });
                 }
             }
-            try_join(insert(tx, &claim.claimed), plan(tx, &claim.planned)).await?;
+            let (inserted, ()) = try_join(insert(tx, &claim.claimed), plan(tx, &claim.planned)).await?;
+            // A due time that has its probe already: the database's clock was set back. The slot is passed over.
+            let mut inserted = inserted.into_iter();
+            claim.claimed.retain(|_| inserted.next() == Some(1));
             Ok(claim)
-        })
-        .await
-    }
-
-    /// Claims at most `limit` deferred probes of a sender whose next attempt is due.
-    ///
-    /// # Errors
-    /// As [`Store::claim_due`]; `touched` hears of each probe before the commit.
-    pub async fn claim_retries(
-        &self,
-        fence: Fence,
-        sender: &str,
-        limit: usize,
-        mut touched: impl FnMut(ProbeId),
-    ) -> Result<Vec<Claimed>, Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.run_tx("claim_retries", async |tx| {
-            fence.check(tx).await?;
-            let text = format!(
-                "-- claim_retries()
-                 select {PROBE}, r.address, clock_timestamp() as now
-                 from maildt.probes p join maildt.recipients r on r.id = p.recipient_id
-                 where p.next_attempt_at <= clock_timestamp() and p.state = 'deferred' and p.sender = $1
-                 order by p.next_attempt_at limit $2 for update of p skip locked"
-            );
-            let statement = tx.prepare_cached(&text).await?;
-            let mut claimed = Vec::new();
-            for found in tx.query(&statement, &[&sender, &limit]).await? {
-                let at = found.try_get("now")?;
-                let probe = row::probe(&found)?;
-                let due = probe.next_attempt_at.unwrap_or(at);
-                let lag = crate::domain::probe::between(due, at);
-                touched(probe.id);
-                let (mut probe, _) = probe
-                    .apply(Event::AttemptStarted { at })
-                    .map_err(|unfit| Error::Row(unfit.to_string()))?;
-                save(tx, &save_statement(tx).await?, &probe).await?;
-                probe.version += 1;
-                claimed.push(Claimed { probe, address: found.try_get("address")?, recipient: None, lag });
-            }
-            Ok(claimed)
         })
         .await
     }
@@ -237,13 +185,15 @@ fn fresh(id: ProbeId, key_id: i32, recipient: &Recipient, due_at: Timestamp, now
     }
 }
 
-async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<(), Problem> {
+/// Tells for each whether it was inserted.
+async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<Vec<u64>, Problem> {
     let statement = tx
         .prepare_cached(
             "-- insert_probe()
              insert into maildt.probes (id, recipient_id, key_id, kind, sender, mailbox, return_mode, threshold_ms, due_at,
                  state, first_attempt_at, attempt_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+             on conflict (recipient_id, due_at) do nothing",
         )
         .await?;
     let inserts = claimed.iter().map(async |Claimed { probe, .. }| {
@@ -265,8 +215,7 @@ async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<(), Problem> {
         )
         .await
     });
-    try_join_all(inserts).await?;
-    Ok(())
+    Ok(try_join_all(inserts).await?)
 }
 
 async fn plan(tx: &Tx<'_>, planned: &[(RecipientId, Timestamp, u64)]) -> Result<(), Problem> {

@@ -90,6 +90,6 @@ fn killed_with_its_private_database_it_goes_on_as_an_ordinary_user() {
     }
     let user = User::from_name("nobody").unwrap().unwrap();
     let lab = BuiltIn::new();
-    let setup = lab.setup().as_user(user.uid.as_raw(), user.gid.as_raw());
+    let setup = lab.setup().under_user(user.uid.as_raw(), user.gid.as_raw());
     survives_kills(&lab, setup);
 }

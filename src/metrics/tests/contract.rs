@@ -64,6 +64,24 @@ process_start_time_seconds gauge -
 ";
 
 #[test]
+fn the_documentation_lists_each_metric_as_it_is() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let is_metric = |line: &&str| ["| `maildt_", "| `process_"].iter().any(|start| line.starts_with(start));
+    let documented: BTreeSet<String> = page
+        .lines()
+        .filter(is_metric)
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            format!("{} {} {}", cells[1].trim_matches('`'), cells[2], cells[3].replace(' ', ""))
+        })
+        .collect();
+    let there: BTreeSet<String> =
+        CONTRACT.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    assert_eq!(documented, there);
+}
+
+#[test]
 fn names_types_and_labels_are_those_of_the_contract() {
     let read = Read::of(&text_of(&filled(), Format::Text));
     let mut found = BTreeSet::new();

@@ -91,7 +91,7 @@ impl Setup {
     }
 
     /// Runs it as another user, from a copy that this user can reach, with all its files in a directory of that user's.
-    pub fn as_user(mut self, uid: u32, gid: u32) -> Self {
+    pub fn under_user(mut self, uid: u32, gid: u32) -> Self {
         self.binary = self.directory.join("bin-maildt");
         fs::copy(BINARY, &self.binary).unwrap();
         std::os::unix::fs::chown(&self.directory, Some(uid), Some(gid)).unwrap();

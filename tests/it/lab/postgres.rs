@@ -143,7 +143,7 @@ impl Cluster {
     pub fn fill_disk(&self) {
         use std::io::Write;
         let mut file = fs::File::create(self.directory.join("ballast")).unwrap();
-        let (big, small) = ([0; 1 << 16], [0; 512]);
+        let (big, small) = (vec![0; 1 << 16], vec![0; 512]);
         while file.write_all(&big).is_ok() {}
         while file.write_all(&small).is_ok() {}
     }
