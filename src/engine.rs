@@ -530,7 +530,7 @@ impl Engine {
                     }
                     info!(
                         probe = %probe.id,
-                        recipient = %probe.recipient(),
+                        recipient = %self.standings.public_name(probe.recipient()),
                         result = verdict.as_str(),
                         latency_ms = probe.arrival.as_ref().and_then(|a| a.latency).map(|l| l.as_millis()),
                         "probe judged"

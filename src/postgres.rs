@@ -132,6 +132,9 @@ pub enum Error {
 impl Error {
     /// True when trying again is of no use before somebody has changed the machine or a setting.
     pub fn needs_operator(&self) -> bool {
+        if let Self::Path { source, .. } = self {
+            return source.kind() != std::io::ErrorKind::StorageFull;
+        }
         matches!(
             self,
             Self::NoServer

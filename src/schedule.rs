@@ -4,6 +4,7 @@
 //! commits the claim before the first byte goes out.
 
 mod outgoing;
+mod troubles;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -29,6 +30,7 @@ use crate::metrics::{Metrics, Protocol};
 use crate::store::{Claimed, Error, Fence, Keys, Outstanding, Store};
 
 pub use outgoing::Outgoing;
+pub use troubles::Troubles;
 
 /// What the scheduler works with.
 pub struct Scheduler {
@@ -44,6 +46,7 @@ pub struct Scheduler {
     pub observed: CancellationToken,
     /// Deferred probes whose next attempt is committed.
     pub retries: mpsc::UnboundedReceiver<Retry>,
+    pub troubles: Arc<Troubles>,
     /// Woken when recipients change or a sender has room again.
     pub wake: Arc<Notify>,
 }
@@ -269,7 +272,7 @@ impl Scheduler {
         }
         let (engine, metrics, abort) = (self.engine.clone(), Arc::clone(&self.metrics), abort.clone());
         let under_way = outgoing.take_up(Arc::clone(&self.wake));
-        let sender = probe.sender.clone();
+        let (sender, troubles) = (probe.sender.clone(), Arc::clone(&self.troubles));
         let _ = engine.send(Message::Claimed(Box::new(probe), recipient.map(Box::new)));
         sends.spawn(async move {
             let submission = AssertUnwindSafe(under_way.submit(&address, &message, &abort)).catch_unwind();
@@ -278,7 +281,9 @@ impl Scheduler {
                 Attempt::ended(Outcome::Ambiguous { detail })
             });
             let ended = attempt.accepted_at.unwrap_or_else(Instant::now);
-            if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) = (outlook, &attempt.outcome) {
+            if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) =
+                (outlook, &attempt.outcome)
+            {
                 outlook.expect(id, ended);
             }
             let metrics_of = metrics.sender(&sender);
@@ -289,19 +294,7 @@ impl Scheduler {
             if let Some(not_after) = attempt.certificate_not_after {
                 metrics.certificate_not_after(&sender, Protocol::Smtp, not_after);
             }
-            match &attempt.outcome {
-                Outcome::Refused { phase, reply, .. } => {
-                    info!(probe = %id, sender = %sender, phase = phase.as_str(), code = reply.code, reply = reply.text.replace(&address, "<recipient>"), "submission refused");
-                }
-                Outcome::Failed { phase, reason, detail } => {
-                    warn!(probe = %id, sender = %sender, phase = phase.as_str(), reason = reason.as_str(), %detail, "submission failed");
-                }
-                Outcome::Ambiguous { detail } => {
-                    warn!(probe = %id, sender = %sender, %detail, "submission without an answer: the probe is unconfirmed");
-                }
-                Outcome::Released => info!(probe = %id, sender = %sender, "submission broken off by the stop; made again at the next start"),
-                Outcome::Accepted { .. } => {}
-            }
+            troubles.report(&sender, id, &address, &attempt.outcome);
             let _ = engine.send(Message::Attempted { id, attempt: Box::new(attempt), ended });
         });
     }

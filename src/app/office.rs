@@ -37,7 +37,9 @@ pub(super) async fn hold(service: &Arc<Service>, store: Store) -> anyhow::Result
             Ok(Tenure::Other) => {
                 database_is(service, DatabaseState::Ready);
                 if !standing_by {
-                    info!("another instance is active; standing by");
+                    info!(
+                        "another instance holds the lease; standing by until it ends (after a kill, a few seconds)"
+                    );
                     service.readiness.send_modify(|state| state.role = Role::Standby);
                 }
                 standing_by = true;

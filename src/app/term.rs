@@ -101,6 +101,7 @@ pub(super) async fn run(
         engine: tell,
         observed,
         retries,
+        troubles: Arc::default(),
         wake: Arc::new(Notify::new()),
     };
     let (claiming, abort, judging) =

@@ -21,6 +21,7 @@ pub struct Standings {
 
 struct Entry {
     mailbox: Arc<str>,
+    name: Arc<str>,
     address: Arc<str>,
     active: bool,
     last: Option<(Verdict, Option<Placement>)>,
@@ -72,6 +73,7 @@ impl Standings {
         metrics.set_next_probe(recipient.active.then_some(recipient.next_due_at));
         let entry = self.recipients.entry(recipient.id).or_insert_with(|| Entry {
             mailbox: recipient.mailbox.clone(),
+            name: recipient.name.clone(),
             address: recipient.address.clone(),
             active: recipient.active,
             last: None,
@@ -79,6 +81,7 @@ impl Standings {
         });
         entry.mailbox.clone_from(&recipient.mailbox);
         entry.address.clone_from(&recipient.address);
+        entry.name.clone_from(&recipient.name);
         entry.active = recipient.active;
         self.show(recipient.id);
     }
@@ -108,6 +111,12 @@ impl Standings {
         };
         entry.in_flight.insert(probe.id);
         self.show(id);
+    }
+
+    /// A recipient in the log: its name, or its number where the name is an address.
+    pub(super) fn public_name(&self, recipient: RecipientId) -> Arc<str> {
+        let name = self.recipients.get(&recipient).map(|entry| entry.name.clone());
+        name.filter(|name| !name.contains('@')).unwrap_or_else(|| Arc::from(format!("#{recipient}")))
     }
 
     /// Where a recipient's probes go; `None` when it was removed.
