@@ -4,6 +4,8 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 NOT_RUN := $(TARGET)/not-run.txt
+# The tests of the running program mostly wait: more of them at a time than there are processors.
+export RUST_TEST_THREADS ?= 8
 
 .PHONY: help demo test bench lint setup setup-demo cargo
 

@@ -22,7 +22,7 @@ create table recipients (
     deleted_at      timestamptz                 -- the row stays until the last of its probes is gone
 );
 create unique index recipients_name on recipients (name) where deleted_at is null;
-create index recipients_due on recipients (next_due_at) where active and deleted_at is null;
+create index recipients_due on recipients (sender, next_due_at) where active and deleted_at is null;
 
 -- Keys that sign tokens: the configured one, else the generated one, signs; all verify.
 create table signing_keys (
@@ -78,9 +78,9 @@ create table probes (
     constraint one_probe_per_due_time unique (recipient_id, due_at),
     constraint a_result_has_a_time check ((result is null) = (result_at is null)),
     constraint open_or_judged check ((result is null) = (state in ('sending', 'deferred', 'accepted', 'unconfirmed')))
-);
+) with (fillfactor = 70);
+-- `state` is in no index: that lets an update of it stay in its page.
 create index probes_open on probes (recipient_id) where result is null;
-create index probes_retry on probes (next_attempt_at) where state = 'deferred';
 create index probes_history on probes (recipient_id, created_at desc);
 create index probes_success on probes (recipient_id, created_at desc) where result = 'delivered';
 create index probes_age on probes (created_at) where result is not null;

@@ -184,6 +184,7 @@ fn accepted(attempt: &Attempt) -> Result<Instant, (Status, String)> {
         Outcome::Failed { phase, detail, .. } => {
             Err((Status::Critical, format!("submission failed at {}: {detail}", phase.as_str())))
         }
+        Outcome::Released => Err((Status::Unknown, "submission broken off".to_owned())),
         Outcome::Ambiguous { detail } => {
             Err((Status::Unknown, format!("submission ended without an answer: {detail}")))
         }

@@ -12,6 +12,7 @@ mod standing;
 mod table;
 mod verdict;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,32 +24,40 @@ use crate::complaint::Complaint;
 use crate::domain::id::ProbeId;
 use crate::domain::probe::{Effect, Event, Kind, Probe, State};
 use crate::domain::recipient::Recipient;
-use crate::domain::retry::{self, Rhythm, Tried};
-use crate::domain::submission::Attempt;
+use crate::domain::retry::{self, Next, Rhythm, Tried};
+use crate::domain::submission::{Attempt, Outcome};
 use crate::imap::watch::Place;
 use crate::imap::{self, Found};
 use crate::metrics::{Metrics, Readiness};
-use crate::store::{Fence, FolderMark, Keys, Saved, Store};
+use crate::store::{Fence, FolderMark, Keys, Sample, Saved, Store};
 
 pub use standing::Standings;
 
 use clock::DatabaseClock;
 use desk::{Desk, Desks};
-use journal::{Entry, Journal, Release, Written};
+use journal::{Entry, Journal, Release, Then, Written};
 use table::Table;
 
 /// What the scheduler and the senders tell the engine.
 #[derive(Debug)]
 pub enum Message {
     /// A probe was claimed: its row says `sending`, and it is about to be sent.
-    Claimed(Box<Probe>),
+    Claimed(Box<Probe>, Option<Box<Recipient>>),
     /// A submission ended at this moment.
     Attempted { id: ProbeId, attempt: Box<Attempt>, ended: Instant },
-    /// A submission was broken off by our own stop.
-    BrokenOff { id: ProbeId, ended: Instant },
     /// Recipients were added, changed or removed.
     RecipientsChanged(Vec<Recipient>),
 }
+
+/// What the engine tells the scheduler: the row of a deferred probe says `sending` again, and it is to be sent.
+#[derive(Debug)]
+pub struct Retry {
+    pub probe: Probe,
+    pub address: Arc<str>,
+}
+
+/// How many submissions a sender can begin now; `None` when it is not configured.
+pub type Room = Box<dyn Fn(&str) -> Option<usize> + Send>;
 
 /// Why the engine ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +77,18 @@ pub struct Pace {
     pub round_gap: Duration,
     pub verdict: Duration,
     pub drain: Duration,
+    /// History older than this is removed.
+    pub retention: Duration,
     /// A mailbox that cannot be read for longer makes its recipients `unknown`.
     pub unobserved: Duration,
+}
+
+impl Pace {
+    /// The longest pause that a retry is ever planned for.
+    fn longest_retry(&self) -> Duration {
+        let pauses = self.sender_retry.iter().chain(&self.deferred_retry);
+        pauses.max().copied().unwrap_or_default().mul_f64(1.2)
+    }
 }
 
 /// A mailbox to work with.
@@ -97,6 +116,12 @@ pub struct Parts {
     pub watched: Vec<Watched>,
     pub messages: mpsc::UnboundedReceiver<Message>,
     pub sightings: mpsc::Receiver<imap::Event>,
+    pub retries: mpsc::UnboundedSender<Retry>,
+    pub room: Room,
+    /// To be cancelled when every mailbox has been observed once.
+    pub observed: CancellationToken,
+    /// Cancelled when the whole program stops: then draining has a limit.
+    pub hurry: CancellationToken,
 }
 
 /// See the module.
@@ -114,11 +139,18 @@ pub struct Engine {
     standings: Standings,
     messages: mpsc::UnboundedReceiver<Message>,
     sightings: mpsc::Receiver<imap::Event>,
+    retries: mpsc::UnboundedSender<Retry>,
+    room: Room,
+    observed: CancellationToken,
+    hurry: CancellationToken,
+    /// Probes of which a change was refused: what is known of them has a gap, so they are never told missing.
+    tainted: HashSet<ProbeId>,
     /// Sightings of probes that are not in memory, until their rows are read.
     unknown: Vec<(ProbeId, Box<Found>)>,
     lookup: Option<Lookup>,
     complaint: Complaint,
-    clock_sample: Option<Question<(Instant, jiff::Timestamp)>>,
+    clock_sample: Option<Question<Sample>>,
+    marks: Option<Question<()>>,
     strays: Option<Question<Vec<Probe>>>,
 }
 
@@ -149,46 +181,67 @@ impl Engine {
             standings: parts.standings,
             messages: parts.messages,
             sightings: parts.sightings,
+            retries: parts.retries,
+            room: parts.room,
+            observed: parts.observed,
+            hurry: parts.hurry,
+            tainted: HashSet::new(),
             unknown: Vec::new(),
             lookup: None,
             complaint: Complaint::default(),
             clock_sample: None,
+            marks: None,
             strays: None,
         };
         engine.take_over(parts.open);
+        engine.note_observed();
         engine
     }
 
     fn take_over(&mut self, open: Vec<Probe>) {
-        let now = Instant::now();
-        let mut left_over = Vec::new();
+        let left_over = open.iter().filter(|probe| probe.state == State::Sending).count();
+        if left_over > 0 {
+            info!(probes = left_over, "submissions cut off by the last stop are unconfirmed from now on");
+        }
         for probe in open {
-            let deadline = probe.deadline_at.map(|at| self.clock.instant(at));
-            if probe.state == State::Sending {
-                left_over.push(probe.id);
-            }
-            if let (Some(desk), Some(accepted)) = (self.desks.get(&probe.mailbox), probe.accepted_at) {
-                desk.outlook.expect(probe.id, self.clock.instant(accepted));
-            }
-            self.standings.opened(&probe);
-            self.table.insert(probe, deadline, now);
-        }
-        if !left_over.is_empty() {
-            info!(
-                probes = left_over.len(),
-                "submissions cut off by the last stop are unconfirmed from now on"
-            );
-        }
-        for id in left_over {
-            self.abandoned(id, now);
+            self.adopt(probe);
         }
         self.look_back();
+    }
+
+    /// Takes in a probe as its row has it.
+    fn adopt(&mut self, probe: Probe) {
+        let now = Instant::now();
+        let (id, state) = (probe.id, probe.state);
+        if self.table.get(id).is_some() {
+            return;
+        }
+        let deadline = match state {
+            // Never later than a retry is planned at most: the database's clock may have been set back.
+            State::Deferred => {
+                probe.next_attempt_at.map(|at| self.clock.instant(at).min(now + self.pace.longest_retry()))
+            }
+            _ if state.is_open() => probe.deadline_at.map(|at| self.clock.instant(at)),
+            _ => None,
+        };
+        if let (true, Some(desk), Some(accepted)) =
+            (state.is_open(), self.desks.get(&probe.mailbox), probe.accepted_at)
+        {
+            desk.outlook.expect(id, self.clock.instant(accepted));
+        }
+        if state.is_open() {
+            self.standings.opened(&probe);
+        }
+        self.table.insert(probe, deadline, now);
+        if state == State::Sending {
+            self.abandoned(id, now);
+        }
     }
 
     /// A submission whose end nobody saw: it may have arrived, and is waited for like any other.
     fn abandoned(&mut self, id: ProbeId, ended: Instant) {
         let at = self.clock.at(ended);
-        self.apply(id, Event::Abandoned { at }, None, None);
+        self.apply(id, Event::Abandoned { at }, Then::default());
         self.await_arrival(id, ended);
     }
 
@@ -198,6 +251,13 @@ impl Engine {
         if matches!(tracked.probe.state, State::Accepted | State::Unconfirmed) {
             let deadline = ended + tracked.probe.threshold;
             self.table.set_deadline(id, Some(deadline));
+        }
+    }
+
+    /// Says when every mailbox has been observed for the first time.
+    fn note_observed(&self) {
+        if self.desks.values().all(Desk::is_observed) {
+            self.observed.cancel();
         }
     }
 
@@ -228,10 +288,11 @@ impl Engine {
                 found = finished(&mut self.lookup) => { self.identified(found); None }
                 sample = answered(&mut self.clock_sample) => { self.correct_clock(sample); None }
                 strays = answered(&mut self.strays) => { self.take_in(strays); None }
-                Some(event) = self.sightings.recv(), if !self.journal.is_full() => { self.watched(event); None }
+                kept = finished(&mut self.marks) => { self.marks_kept(kept.is_some_and(|kept| kept.is_ok())); None }
+                Some(event) = self.sightings.recv(), if self.has_room() => { self.watched(event); None }
                 _ = tick.tick() => {
                     beat += 1;
-                    self.beat(beat).await;
+                    self.beat(beat);
                     None
                 }
             };
@@ -242,7 +303,13 @@ impl Engine {
         self.drain().await
     }
 
-    async fn beat(&mut self, beat: u64) {
+    /// Whether more can be taken in from the mailboxes; what cannot waits there.
+    fn has_room(&self) -> bool {
+        const UNKNOWN: usize = 4096;
+        !self.journal.is_full() && self.unknown.len() < UNKNOWN
+    }
+
+    fn beat(&mut self, beat: u64) {
         let now = Instant::now();
         self.look_up_unknown();
         self.judge(now);
@@ -253,16 +320,22 @@ impl Engine {
         }
         if beat.is_multiple_of(20) {
             self.look_back();
-            self.keep_marks().await;
+            self.keep_marks();
         }
         if beat.is_multiple_of(120) {
             self.look_for_strays();
         }
     }
 
-    /// What is still to come from the senders is waited for, then everything is written.
+    /// What is still to come from the senders is waited for, then everything is written. That has a limit only when the
+    /// whole program stops; a change of the configuration waits for the database.
     async fn drain(mut self) -> End {
-        let end = tokio::time::Instant::now() + self.pace.drain;
+        let (hurry, limit) = (self.hurry.clone(), self.pace.drain);
+        let too_long = async {
+            hurry.cancelled().await;
+            tokio::time::sleep(limit).await;
+        };
+        tokio::pin!(too_long);
         let mut senders_done = false;
         while !(senders_done && self.journal.is_empty()) {
             tokio::select! {
@@ -272,42 +345,47 @@ impl Engine {
                     None => senders_done = true,
                 },
                 written = self.journal.write() => if let Some(end) = self.written(written) { return end },
-                () = tokio::time::sleep_until(end) => {
-                    if !self.journal.is_empty() {
-                        warn!("stopped before everything was written: what is missing is found again in the mailboxes, or unconfirmed");
-                    }
+                () = &mut too_long => {
+                    warn!("stopped before everything was written: what is missing is found again in the mailboxes, or unconfirmed");
                     break;
                 }
             }
         }
-        let _ = tokio::time::timeout_at(end, self.keep_marks()).await;
+        let end = tokio::time::Instant::now() + limit / 2;
+        // Twice: a mark ripens from one call to the next, and everything is written by now.
+        self.keep_marks();
+        let _ = tokio::time::timeout_at(end, finished(&mut self.marks)).await;
+        self.keep_marks();
+        let _ = tokio::time::timeout_at(end, finished(&mut self.marks)).await;
         End::Stopped
     }
 
     fn hear(&mut self, message: Message) {
         let now = Instant::now();
         match message {
-            Message::Claimed(probe) => {
-                self.standings.opened(&probe);
-                // A retry was read from its row and changed there; what memory has of it is the version before.
-                let newer = self.table.get(probe.id).is_none_or(|known| known.probe.version < probe.version);
-                if newer {
-                    self.table.replace(*probe, now);
+            Message::Claimed(probe, recipient) => {
+                if let Some(recipient) = recipient {
+                    self.standings.meet(&recipient);
                 }
+                self.standings.opened(&probe);
+                self.table.insert(*probe, None, now);
             }
             Message::Attempted { id, attempt, ended } => self.attempted(id, *attempt, ended),
-            Message::BrokenOff { id, ended } => self.abandoned(id, ended),
             Message::RecipientsChanged(recipients) => self.standings.set_recipients(&recipients),
         }
     }
 
     fn attempted(&mut self, id: ProbeId, attempt: Attempt, ended: Instant) {
-        let Some(tracked) = self.table.get(id) else { return };
         let at = self.clock.at(ended);
+        let Some(tracked) = self.table.get_mut(id) else { return };
+        let since = match attempt.outcome {
+            Outcome::Refused { .. } | Outcome::Failed { .. } => *tracked.failing_since.get_or_insert(ended),
+            _ => ended,
+        };
         let tried = Tried {
             attempts: tracked.probe.attempts,
             faults: tracked.probe.faults,
-            first_attempt_at: tracked.probe.first_attempt_at,
+            waited: ended.saturating_duration_since(since),
             now: at,
         };
         let rhythm = Rhythm {
@@ -316,7 +394,7 @@ impl Engine {
             window: self.pace.send_window,
         };
         let next = retry::next(&attempt.outcome, tried, rhythm, rand::random());
-        self.apply(id, Event::Attempted { at, attempt, next }, None, None);
+        self.apply(id, Event::Attempted { at, attempt, next }, Then::default());
         if let Some(tracked) = self.table.get_mut(id)
             && tracked.probe.state == State::Accepted
         {
@@ -325,36 +403,54 @@ impl Engine {
         self.await_arrival(id, ended);
     }
 
-    /// Applies an event in memory and queues the save. `release` is the message that may go after the commit, `holds` the
-    /// folder that waits for it.
-    fn apply(&mut self, id: ProbeId, event: Event, release: Option<Release>, holds: Option<Arc<Place>>) {
+    /// Applies an event in memory and queues the save.
+    fn apply(&mut self, id: ProbeId, event: Event, then: Then) {
         let now = Instant::now();
-        let Some(tracked) = self.table.get_mut(id) else { return };
+        let Some(tracked) = self.table.get_mut(id) else { return self.let_go(then.holds.as_ref()) };
         let before = tracked.probe.clone();
         match before.clone().apply(event) {
             Err(unfit) => {
                 debug!(probe = %id, %unfit, "event without effect");
-                self.let_go(holds.as_ref());
+                self.let_go(then.holds.as_ref());
             }
             Ok((after, _)) if after == before && tracked.unsaved == 0 => {
                 // Nothing new and everything committed: the message may go at once.
-                self.release(release);
-                self.let_go(holds.as_ref());
+                self.release(then.release);
+                self.let_go(then.holds.as_ref());
             }
             Ok((after, effects)) => {
-                let closed = !after.state.is_open();
-                self.journal.push(Entry { probe: after.clone(), effects, release, holds });
+                self.journal.push(Entry { probe: after.clone(), effects, then });
                 tracked.unsaved += 1;
                 tracked.probe = Probe { version: after.version + 1, ..after };
-                if closed {
-                    let mailbox = tracked.probe.mailbox.clone();
-                    self.table.set_deadline(id, None);
-                    if let Some(desk) = self.desks.get(&mailbox) {
-                        desk.outlook.settle(id);
-                    }
-                }
+                self.set_time(id);
                 self.table.touch(id, now);
             }
+        }
+    }
+
+    /// Sets when a probe's time comes after a transition. A deadline that runs goes on running.
+    fn set_time(&mut self, id: ProbeId) {
+        let Some(tracked) = self.table.get(id) else { return };
+        let (state, retry_at) = (tracked.probe.state, tracked.probe.next_attempt_at);
+        let mailbox = tracked.probe.mailbox.clone();
+        match state {
+            State::Deferred => self.table.set_deadline(id, retry_at.map(|at| self.clock.instant(at))),
+            State::Accepted | State::Unconfirmed => {}
+            _ => self.table.set_deadline(id, None),
+        }
+        if !state.is_open()
+            && let Some(desk) = self.desks.get(&mailbox)
+        {
+            desk.outlook.settle(id);
+        }
+    }
+
+    /// Nothing more is to be known of a probe here.
+    fn forget(&mut self, probe: &Probe) {
+        self.table.remove(probe.id);
+        self.standings.closed(probe);
+        if let Some(desk) = self.desks.get(&probe.mailbox) {
+            desk.outlook.settle(probe.id);
         }
     }
 
@@ -374,31 +470,42 @@ impl Engine {
             Written::Fenced => Some(End::Deposed),
             Written::Refused(entry, reason) => {
                 error!(probe = %entry.probe.id, %reason, "the database refuses a probe's change; the change is dropped");
-                self.let_go(entry.holds.as_ref());
-                self.table.remove(entry.probe.id);
+                self.let_go(entry.then.holds.as_ref());
+                self.tainted.insert(entry.probe.id);
+                self.forget(&entry.probe);
                 None
             }
         }
     }
 
     fn saved(&mut self, entry: Entry, saved: Saved) {
-        self.let_go(entry.holds.as_ref());
-        let id = entry.probe.id;
-        if let Some(tracked) = self.table.get_mut(id) {
+        let Entry { probe, effects, then } = entry;
+        self.let_go(then.holds.as_ref());
+        if let Some(tracked) = self.table.get_mut(probe.id) {
             tracked.unsaved = tracked.unsaved.saturating_sub(1);
         }
-        match saved {
-            Saved::Yes => {
-                if entry.probe.kind == Kind::Scheduled {
-                    self.count(&entry.probe, &entry.effects);
-                }
-                self.release(entry.release);
-            }
-            Saved::Conflict => {
-                // Somebody else decided about this probe. What they decided counts; the next sighting reads it anew.
-                warn!(probe = %id, "a probe was changed by another instance; the change made here is dropped");
-                self.table.remove(id);
-            }
+        if saved == Saved::Gone {
+            debug!(probe = %probe.id, "a probe's row was removed before its last change");
+            return self.forget(&probe);
+        }
+        if probe.kind == Kind::Scheduled {
+            self.count(&probe, &effects);
+        }
+        self.release(then.release);
+        if let Some(address) = then.starts {
+            self.send_again(probe, address);
+        }
+    }
+
+    /// The next attempt is committed: it may begin.
+    fn send_again(&mut self, probe: Probe, address: Arc<str>) {
+        let id = probe.id;
+        let probe = Probe { version: probe.version + 1, ..probe };
+        if self.retries.send(Retry { probe, address }).is_err() {
+            // The scheduler has stopped: it is made again at the next start.
+            let at = self.clock.at(Instant::now());
+            let event = Event::Attempted { at, attempt: Attempt::released(), next: Next::GiveUp };
+            self.apply(id, event, Then::default());
         }
     }
 
@@ -460,8 +567,9 @@ impl Engine {
         }
     }
 
-    async fn keep_marks(&mut self) {
-        if self.journal.is_stalled() {
+    /// Keeps how far the folders have been examined. A mark that is not kept costs a look further back, nothing else.
+    fn keep_marks(&mut self) {
+        if self.journal.is_stalled() || self.marks.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let mut marks = Vec::new();
@@ -477,10 +585,9 @@ impl Engine {
                 }
             }
         }
-        if !marks.is_empty()
-            && let Err(reason) = self.store.keep_folder_marks(self.fence, &marks).await
-        {
-            debug!(%reason, "the marks of the folders are not kept; the next start looks further back");
+        if !marks.is_empty() {
+            let (store, fence) = (self.store.clone(), self.fence);
+            self.marks = Some(tokio::spawn(async move { store.keep_folder_marks(fence, &marks).await }));
         }
     }
 
@@ -502,24 +609,32 @@ impl Engine {
     }
 
     fn take_in(&mut self, strays: Option<Vec<Probe>>) {
-        let now = Instant::now();
         for probe in strays.unwrap_or_default() {
             if self.table.get(probe.id).is_some() {
                 continue;
             }
             warn!(probe = %probe.id, state = probe.state.as_str(), "an open probe that nobody held is taken in");
-            let (id, state) = (probe.id, probe.state);
-            let deadline = probe.deadline_at.map(|at| self.clock.instant(at));
-            self.table.insert(probe, deadline, now);
-            if state == State::Sending {
-                self.abandoned(id, now);
+            let id = probe.id;
+            self.adopt(probe);
+            if self.tainted.remove(&id) {
+                let at = self.clock.at(Instant::now());
+                let note = "a result could not be saved".to_owned();
+                self.apply(id, Event::GivenUp { at, note }, Then::default());
             }
         }
     }
 
-    fn correct_clock(&mut self, sample: Option<(Instant, jiff::Timestamp)>) {
-        let Some(sample) = sample else { return };
-        if let Some(jump) = self.clock.correct(sample, Duration::from_secs(2)) {
+    /// Marks that were not kept are kept the next time.
+    fn marks_kept(&mut self, kept: bool) {
+        if !kept {
+            self.desks.values_mut().flat_map(|desk| desk.folders.values_mut()).for_each(desk::Folder::unkeep);
+        }
+    }
+
+    fn correct_clock(&mut self, sample: Option<Sample>) {
+        // A slow answer tells little about the time.
+        let Some(sample) = sample.filter(|sample| sample.took < Duration::from_millis(500)) else { return };
+        if let Some(jump) = self.clock.correct(sample.at, sample.time, Duration::from_secs(2)) {
             warn!(
                 seconds = jump.as_secs(),
                 "the database's clock was set; deadlines of probes under way stay where they were"

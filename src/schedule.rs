@@ -1,29 +1,34 @@
 //! The scheduler: claims what is due and hands it to the senders.
 //!
-//! It claims only what a sender can start at once, so that no probe waits in state `sending`, and commits the claim before the first
-//! byte goes out.
+//! It claims only what a sender can start at once, or within a moment, so that no probe waits in state `sending` for long, and
+//! commits the claim before the first byte goes out.
+
+mod outgoing;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::clock;
 use crate::complaint::Complaint;
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::message::{Letter, compose};
 use crate::domain::probe::State;
-use crate::domain::submission::Outcome;
+use crate::domain::submission::{Attempt, Outcome};
 use crate::domain::throttle::Throttle;
-use crate::engine::Message;
+use crate::engine::{Message, Retry};
 use crate::imap::Outlook;
 use crate::metrics::{Metrics, Protocol};
-use crate::smtp::{Envelope, Pool};
-use crate::store::{Claimed, Error, Fence, Keys, Store};
+use crate::store::{Claimed, Error, Fence, Keys, Outstanding, Store};
+
+pub use outgoing::Outgoing;
 
 /// What the scheduler works with.
 pub struct Scheduler {
@@ -35,34 +40,46 @@ pub struct Scheduler {
     /// By mailbox: where to say that a probe is on its way.
     pub outlooks: HashMap<Arc<str>, Arc<Outlook>>,
     pub engine: mpsc::UnboundedSender<Message>,
+    /// Cancelled when every mailbox is observed for the first time.
+    pub observed: CancellationToken,
+    /// Deferred probes whose next attempt is committed.
+    pub retries: mpsc::UnboundedReceiver<Retry>,
     /// Woken when recipients change or a sender has room again.
     pub wake: Arc<Notify>,
 }
 
-/// A submission account's pool and its reverse-path.
-#[derive(Clone)]
-pub struct Outgoing {
-    pub pool: Pool,
-    pub from: Arc<str>,
-}
-
 impl Scheduler {
+    /// How long the first probes wait for the mailboxes to be observed. Not for ever: submission is watched as well.
+    const OBSERVE: Duration = Duration::from_secs(5);
+    /// How often due times are looked over that lie further ahead than any plan puts them.
+    const REPAIR: Duration = Duration::from_secs(10);
     /// The shortest pause between two looks into the schedule: what falls due meanwhile is claimed together.
     const QUANTUM: Duration = Duration::from_millis(50);
 
     /// Schedules until `stop`; then waits for the submissions under way, and breaks them off at `abort`.
-    pub async fn run(self, stop: CancellationToken, abort: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
         let sends = TaskTracker::new();
         let mut throttle = Throttle::new(Instant::now());
         let mut revision = None;
         let mut doubtful: Vec<ProbeId> = Vec::new();
         let mut housekeeping = Instant::now();
+        let mut repaired = Instant::now();
         let mut complaint = Complaint::default();
+        // A probe that is already there when its folder is opened can only be timed by the server's date.
+        tokio::select! {
+            () = self.observed.cancelled() => {}
+            () = tokio::time::sleep(Self::OBSERVE) => warn!("not every mailbox can be observed; probes are sent all the same"),
+            () = stop.cancelled() => {}
+        }
         while !stop.is_cancelled() {
             let begun = Instant::now();
             if revision.is_none() || housekeeping.elapsed() >= Duration::from_secs(2) {
                 housekeeping = begun;
                 self.refresh(&mut revision, &mut throttle).await;
+                if repaired.elapsed() >= Self::REPAIR {
+                    repaired = begun;
+                    self.repair().await;
+                }
             }
             let pause = match self.round(&mut throttle, &mut doubtful, &sends, &abort).await {
                 Ok(pause) => {
@@ -81,8 +98,17 @@ impl Scheduler {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause.saturating_sub(begun.elapsed()).max(Duration::from_millis(1))) => {}
-                () = self.wake.notified() => tokio::time::sleep(Duration::from_millis(5)).await,
+                () = self.wake.notified() => {}
+                Some(retry) = self.retries.recv() => self.again(retry, &sends, &abort),
             }
+            while let Ok(retry) = self.retries.try_recv() {
+                self.again(retry, &sends, &abort);
+            }
+        }
+        // What comes from now on is made again at the next start.
+        self.retries.close();
+        while let Ok(retry) = self.retries.try_recv() {
+            self.give_back(retry.probe.id);
         }
         sends.close();
         sends.wait().await;
@@ -91,9 +117,6 @@ impl Scheduler {
     /// Follows changes of recipients, wherever they were made.
     async fn refresh(&self, revision: &mut Option<i64>, throttle: &mut Throttle) {
         let Ok(newest) = self.store.recipients_revision().await else { return };
-        if let Ok(1..) = self.store.repair_plans(self.fence).await {
-            info!("due times that lay too far ahead were planned anew");
-        }
         if *revision == Some(newest) {
             return;
         }
@@ -101,6 +124,12 @@ impl Scheduler {
         *revision = Some(newest);
         throttle.set_load(recipients.iter().filter(|r| r.active).map(|r| r.interval));
         let _ = self.engine.send(Message::RecipientsChanged(recipients));
+    }
+
+    async fn repair(&self) {
+        if let Ok(1..) = self.store.repair_plans(self.fence).await {
+            info!("due times that lay too far ahead were planned anew");
+        }
     }
 
     /// Claims and starts what is due; tells when to look again.
@@ -113,19 +142,28 @@ impl Scheduler {
     ) -> Result<Duration, Error> {
         self.resolve(doubtful, sends, abort).await?;
         let mut pause = Duration::from_secs(1);
-        for due in self.store.outstanding().await? {
-            let Some(outgoing) = self.pools.get(&due.sender) else { continue };
-            if !due.wait.is_zero() {
-                pause = pause.min(due.wait);
+        let senders: Vec<&str> = self.pools.keys().map(String::as_str).collect();
+        for due in self.store.outstanding(&senders).await? {
+            let (Some(outgoing), Some(wait)) = (self.pools.get(&due.sender), due.wait) else { continue };
+            if !wait.is_zero() {
+                pause = pause.min(wait);
                 continue;
             }
-            let room = outgoing.pool.free().min(throttle.allowed(Instant::now()));
+            let room = outgoing.room().min(throttle.allowed(Instant::now()));
             if room == 0 {
                 pause = pause.min(Self::QUANTUM);
                 continue;
             }
-            let started = self.claim(&due.sender, outgoing, room, doubtful, sends, abort).await?;
-            throttle.begun(started);
+            match self.claim(&due, outgoing, room, doubtful, sends, abort).await {
+                Ok(started) => throttle.begun(started),
+                // What is wrong with one sender's recipients holds up no other sender.
+                Err(reason @ Error::Refused { .. }) => {
+                    error!(sender = due.sender, %reason, "the due recipients of a sender cannot be claimed");
+                    pause = Duration::from_secs(1);
+                    continue;
+                }
+                Err(reason) => return Err(reason),
+            }
             pause = Self::QUANTUM;
         }
         Ok(pause.max(Self::QUANTUM))
@@ -133,20 +171,16 @@ impl Scheduler {
 
     async fn claim(
         &self,
-        sender: &str,
+        due: &Outstanding,
         outgoing: &Outgoing,
         room: usize,
         doubtful: &mut Vec<ProbeId>,
         sends: &TaskTracker,
         abort: &CancellationToken,
     ) -> Result<usize, Error> {
-        let limit = i64::try_from(room).unwrap_or(i64::MAX);
+        let sender = due.sender.as_str();
         let mut touched = Vec::new();
-        let retries = self.store.claim_retries(self.fence, sender, limit, |id| touched.push(id)).await;
-        let retries = retries.inspect_err(|_| doubtful.append(&mut touched))?;
-        let limit = i64::try_from(room - retries.len().min(room)).unwrap_or(i64::MAX);
-        let mut touched = Vec::new();
-        let claim = self.store.claim_due(self.fence, self.keys.current_id, sender, limit, |ms, recipient| {
+        let claim = self.store.claim_due(self.fence, self.keys.current_id, sender, room, |ms, recipient| {
             let id = new_id(ms, recipient);
             touched.push(id);
             id
@@ -158,12 +192,39 @@ impl Scheduler {
                 recipient.skipped(*skipped);
             }
         }
-        let started = retries.len() + claim.claimed.len();
-        for claimed in retries.into_iter().chain(claim.claimed) {
+        Ok(self.start_all(claim.claimed, outgoing, sends, abort))
+    }
+
+    /// Sends a deferred probe again.
+    fn again(&self, retry: Retry, sends: &TaskTracker, abort: &CancellationToken) {
+        let Retry { probe, address } = retry;
+        match self.pools.get(&*probe.sender) {
+            Some(outgoing) => {
+                let (address, lag) = (address.to_string(), Duration::ZERO);
+                self.start(Claimed { probe, address, recipient: None, lag }, outgoing, sends, abort);
+            }
+            None => self.give_back(probe.id),
+        }
+    }
+
+    fn give_back(&self, id: ProbeId) {
+        let (attempt, ended) = (Box::new(Attempt::released()), Instant::now());
+        let _ = self.engine.send(Message::Attempted { id, attempt, ended });
+    }
+
+    fn start_all(
+        &self,
+        claimed: Vec<Claimed>,
+        outgoing: &Outgoing,
+        sends: &TaskTracker,
+        abort: &CancellationToken,
+    ) -> usize {
+        let count = claimed.len();
+        for claimed in claimed {
             self.metrics.scheduler_lag(claimed.lag);
             self.start(claimed, outgoing, sends, abort);
         }
-        Ok(started)
+        count
     }
 
     /// Probes whose claim was not confirmed: those that exist are ours, untouched, and are sent now.
@@ -187,7 +248,8 @@ impl Scheduler {
                 continue;
             };
             debug!(probe = %probe.id, "a claim whose answer was lost did happen");
-            let claimed = Claimed { address: address.to_string(), lag: Duration::ZERO, probe };
+            let address = address.to_string();
+            let claimed = Claimed { address, recipient: None, lag: Duration::ZERO, probe };
             self.start(claimed, outgoing, sends, abort);
         }
         Ok(())
@@ -195,7 +257,7 @@ impl Scheduler {
 
     /// Starts one submission. The engine hears of the probe first, then of the result.
     fn start(&self, claimed: Claimed, outgoing: &Outgoing, sends: &TaskTracker, abort: &CancellationToken) {
-        let Claimed { probe, address, .. } = claimed;
+        let Claimed { probe, address, recipient, .. } = claimed;
         let id = probe.id;
         let message = compose(
             self.keys.ring.sign(id),
@@ -205,22 +267,16 @@ impl Scheduler {
         if let Some(outlook) = outlook.as_ref().filter(|outlook| outlook.look_back().is_none()) {
             outlook.set_look_back(Some(probe.first_attempt_at));
         }
-        let (engine, wake, metrics) =
-            (self.engine.clone(), Arc::clone(&self.wake), Arc::clone(&self.metrics));
-        let (outgoing, abort) = (outgoing.clone(), abort.clone());
+        let (engine, metrics, abort) = (self.engine.clone(), Arc::clone(&self.metrics), abort.clone());
+        let under_way = outgoing.take_up(Arc::clone(&self.wake));
         let sender = probe.sender.clone();
-        let _ = engine.send(Message::Claimed(Box::new(probe)));
+        let _ = engine.send(Message::Claimed(Box::new(probe), recipient.map(Box::new)));
         sends.spawn(async move {
-            // No more is claimed than there are free slots.
-            let Some(slot) = outgoing.pool.acquire().await else { return };
-            let envelope = Envelope { from: &outgoing.from, to: &address };
-            let attempt = tokio::select! {
-                attempt = slot.submit(envelope, &message) => attempt,
-                () = abort.cancelled() => {
-                    let _ = engine.send(Message::BrokenOff { id, ended: Instant::now() });
-                    return;
-                }
-            };
+            let submission = AssertUnwindSafe(under_way.submit(&address, &message, &abort)).catch_unwind();
+            let attempt = submission.await.unwrap_or_else(|_| {
+                let detail = "an error of this program; please report it".to_owned();
+                Attempt::ended(Outcome::Ambiguous { detail })
+            });
             let ended = attempt.accepted_at.unwrap_or_else(Instant::now);
             if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) = (outlook, &attempt.outcome) {
                 outlook.expect(id, ended);
@@ -235,7 +291,7 @@ impl Scheduler {
             }
             match &attempt.outcome {
                 Outcome::Refused { phase, reply, .. } => {
-                    info!(probe = %id, sender = %sender, phase = phase.as_str(), code = reply.code, reply = reply.text, "submission refused");
+                    info!(probe = %id, sender = %sender, phase = phase.as_str(), code = reply.code, reply = reply.text.replace(&address, "<recipient>"), "submission refused");
                 }
                 Outcome::Failed { phase, reason, detail } => {
                     warn!(probe = %id, sender = %sender, phase = phase.as_str(), reason = reason.as_str(), %detail, "submission failed");
@@ -243,10 +299,10 @@ impl Scheduler {
                 Outcome::Ambiguous { detail } => {
                     warn!(probe = %id, sender = %sender, %detail, "submission without an answer: the probe is unconfirmed");
                 }
+                Outcome::Released => info!(probe = %id, sender = %sender, "submission broken off by the stop; made again at the next start"),
                 Outcome::Accepted { .. } => {}
             }
             let _ = engine.send(Message::Attempted { id, attempt: Box::new(attempt), ended });
-            wake.notify_one();
         });
     }
 }

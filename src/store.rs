@@ -1,7 +1,8 @@
 //! The database: pool, transactions, migrations. All SQL of the program is in `store/`, one function a statement.
 //!
-//! Every call has a client-side limit; a connection that ran into it is dropped, not returned to the pool, as nobody
-//! knows what it is still waiting for.
+//! Every call has a client-side limit; a connection on which anything failed is closed, not returned to the pool, as nobody
+//! knows what it is still waiting for. Statements that need not know each other's answers are sent together: on a busy day
+//! the waits cost more than the work.
 
 mod fence;
 mod folders;
@@ -15,10 +16,12 @@ mod row;
 mod schedule;
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use futures_util::future::join;
 use jiff::Timestamp;
 use tokio_postgres::NoTls;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -68,6 +71,17 @@ pub struct PoolStatus {
     pub idle: usize,
 }
 
+/// What the database's clock said.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// On our monotonic clock.
+    pub at: Instant,
+    /// On the database's clock.
+    pub time: Timestamp,
+    /// How long the question took: the pair is exact to half of this.
+    pub took: Duration,
+}
+
 /// Hears of every call: how long it waited for a connection, and what failed.
 pub trait Observer: Send + Sync + 'static {
     fn acquired(&self, wait: Duration);
@@ -98,9 +112,11 @@ impl Store {
     ) -> Result<Self, Error> {
         config.connect_timeout(limit).application_name("maildt");
         // A paused process must not keep others waiting for the locks of its open transaction.
+        // The server gives up with us: a statement that nobody waits for keeps its locks otherwise.
         let options = format!(
-            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c timezone=UTC",
-            config.get_options().unwrap_or_default()
+            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c statement_timeout={} -c timezone=UTC",
+            config.get_options().unwrap_or_default(),
+            limit.as_millis().max(1)
         );
         config.options(options.trim());
         let method = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -129,12 +145,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn now(&self) -> Result<(Instant, Timestamp), Error> {
+    pub async fn now(&self) -> Result<Sample, Error> {
         self.run("now", async |client| {
             let statement = client.prepare_cached("-- now()\nselect clock_timestamp()").await?;
             let before = Instant::now();
             let row = client.query_one(&statement, &[]).await?;
-            Ok((before + before.elapsed() / 2, row.try_get(0)?))
+            let took = before.elapsed();
+            Ok(Sample { at: before + took / 2, time: row.try_get(0)?, took })
         })
         .await
     }
@@ -143,16 +160,17 @@ impl Store {
     async fn run<T>(
         &self,
         operation: &'static str,
-        work: impl AsyncFnOnce(&mut Object) -> Result<T, Problem>,
+        work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T, Problem>,
     ) -> Result<T, Error> {
         let start = Instant::now();
         let connection = self.limited(async { self.pool.get().await.map_err(Problem::from) }).await;
         self.observer.acquired(start.elapsed());
         let result = match connection {
-            Ok(mut connection) => {
-                let result = self.limited(work(&mut connection)).await;
-                if matches!(result, Err(Problem::Ours(Error::TimedOut(_)))) {
-                    drop(Object::take(connection));
+            Ok(connection) => {
+                let mut loan = Loan(Some(connection));
+                let result = self.limited(loan.lend(work)).await;
+                if result.is_ok() {
+                    loan.give_back();
                 }
                 result
             }
@@ -172,12 +190,16 @@ impl Store {
     async fn run_tx<T>(
         &self,
         operation: &'static str,
-        work: impl AsyncFnOnce(&deadpool_postgres::Transaction<'_>) -> Result<T, Problem>,
+        work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, Problem>,
     ) -> Result<T, Error> {
         self.run(operation, async |client| {
-            let transaction = client.transaction().await?;
-            let result = work(&transaction).await?;
-            transaction.commit().await?;
+            let tx = Tx(client);
+            // Sent together and executed in order: the first statement does not wait for the answer to this one.
+            let opening = async { tx.batch_execute("begin").await.map_err(Problem::from) };
+            let (begun, result) = join(opening, work(&tx)).await;
+            begun?;
+            let result = result?;
+            tx.batch_execute("commit").await?;
             Ok(result)
         })
         .await
@@ -212,9 +234,11 @@ impl Problem {
     }
 }
 
-/// Refusals that mean "not now": shutdown, crash, recovery, too many connections, disk full (classes 57, 53, 08).
+/// Whether a refusal means "not now": everything but a fault of the data or of the statement itself (classes 22, 23 and
+/// 42). Shutdown, recovery, a full disk, a standby that takes no writes, a withdrawn permission: it is tried again.
 fn is_outage(code: &tokio_postgres::error::SqlState) -> bool {
-    ["57", "53", "08", "58"].iter().any(|class| code.code().starts_with(class))
+    let ours = ["22", "23", "42"].iter().any(|class| code.code().starts_with(class));
+    !ours || *code == tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE
 }
 
 /// Whether the connection failed, rather than the statement.
@@ -264,5 +288,41 @@ impl From<deadpool_postgres::PoolError> for Problem {
     }
 }
 
-/// A transaction as the statements take it.
-type Tx<'a> = deadpool_postgres::Transaction<'a>;
+/// A connection in a transaction, as the statements take it. It rolls back by being closed: see [`Loan`].
+struct Tx<'a>(&'a ClientWrapper);
+
+impl Deref for Tx<'_> {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        self.0
+    }
+}
+
+/// A connection of the pool while somebody works on it. Unless the work ends well it is closed: nobody knows what it is
+/// still waiting for, or in which transaction it is.
+struct Loan(Option<Object>);
+
+impl Loan {
+    async fn lend<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut ClientWrapper) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        match &mut self.0 {
+            Some(connection) => work(connection).await,
+            None => Err(Problem::Ours(Error::Unreachable("the connection is closed".to_owned()))),
+        }
+    }
+
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}

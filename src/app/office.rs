@@ -1,6 +1,7 @@
 //! Being the active instance, or standing by.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -25,7 +26,9 @@ pub(super) async fn hold(service: &Arc<Service>, store: Store) -> anyhow::Result
     loop {
         let config = Arc::clone(&service.config.borrow());
         let limits = &config.limits;
-        match store.take_lease(holder, None, limits.lease, limits.lease_renew).await {
+        let asked = store.take_lease(holder, None, limits.lease, limits.lease_renew);
+        let Some(tenure) = service.stop.run_until_cancelled(asked).await else { return Ok(()) };
+        match tenure {
             Ok(Tenure::Begun(fence) | Tenure::Held(fence)) => {
                 standing_by = false;
                 database_is(service, DatabaseState::Ready);
@@ -109,8 +112,9 @@ async fn serve_term(service: &Arc<Service>, store: &Store, holder: Uuid, fence: 
     });
     match result? {
         End::Stopped => {
-            if let Err(reason) = store.give_up_lease(fence).await {
-                debug!(%reason, "the lease is not given up; it expires by itself");
+            let given_up = tokio::time::timeout(Duration::from_secs(1), store.give_up_lease(fence)).await;
+            if !matches!(given_up, Ok(Ok(()))) {
+                debug!("the lease is not given up; it expires by itself");
             }
         }
         End::Deposed => warn!("another instance has taken over; standing by"),

@@ -73,6 +73,7 @@ fn needs_restart(old: &Config, new: &Config) -> bool {
         || old.listen != new.listen
         || old.metrics_listen != new.metrics_listen
         || old.log_level != new.log_level
+        || old.log_format != new.log_format
         || format!("{:?}", old.database) != format!("{:?}", new.database)
 }
 

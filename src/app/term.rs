@@ -52,9 +52,16 @@ pub(super) async fn run(
         return Ok(if deposed.is_cancelled() { End::Deposed } else { End::Stopped });
     };
     info!(open_probes = beginning.open.len(), recipients = beginning.recipients.len(), "taking up the work");
+    // Their series exist from the start.
+    for name in config.senders.keys() {
+        service.metrics.sender(name);
+    }
+    for name in config.mailboxes.keys() {
+        service.metrics.mailbox(name);
+    }
     let (sight, sightings) = mpsc::channel(SIGHTINGS);
     let (tell, messages) = mpsc::unbounded_channel();
-    let watching = CancellationToken::new();
+    let (watching, observed) = (CancellationToken::new(), CancellationToken::new());
     let watchers = TaskTracker::new();
     let watched = watch_mailboxes(&config, &beginning, &sight, &watching, &watchers);
     drop(sight);
@@ -63,6 +70,9 @@ pub(super) async fn run(
     let mut standings = Standings::new(Arc::clone(&service.metrics));
     standings.set_recipients(&beginning.recipients);
     standings.restore(&beginning.memories);
+    let (again, retries) = mpsc::unbounded_channel();
+    let pools = open_pools(&config);
+    let rooms = pools.clone();
     let engine = Engine::new(Parts {
         store: store.clone(),
         fence,
@@ -76,8 +86,11 @@ pub(super) async fn run(
         watched,
         messages,
         sightings,
+        retries: again,
+        room: Box::new(move |sender| rooms.get(sender).map(Outgoing::room)),
+        observed: observed.clone(),
+        hurry: service.stop.clone(),
     });
-    let pools = open_pools(&config);
     let scheduler = Scheduler {
         store: store.clone(),
         fence,
@@ -86,6 +99,8 @@ pub(super) async fn run(
         pools: pools.clone(),
         outlooks,
         engine: tell,
+        observed,
+        retries,
         wake: Arc::new(Notify::new()),
     };
     let (claiming, abort, judging) =
@@ -119,15 +134,15 @@ pub(super) async fn run(
     abort.cancel();
     watching.cancel();
     watchers.close();
-    if tokio::time::timeout(Duration::from_secs(2), watchers.wait()).await.is_err() {
+    if tokio::time::timeout(config.limits.drain.mul_f64(0.1), watchers.wait()).await.is_err() {
         debug!("the watchers are left to themselves");
     }
-    for outgoing in pools.values() {
-        outgoing.pool.drain(Instant::now() + Duration::from_millis(500)).await;
-    }
+    let goodbye = Instant::now() + Duration::from_millis(300);
+    futures_util::future::join_all(pools.values().map(|outgoing| outgoing.pool.drain(goodbye))).await;
     if matches!(result, Ok(End::Deposed)) {
         service.metrics.clear_recipients();
     }
+    forget_accounts(service, &config);
     result
 }
 
@@ -164,18 +179,32 @@ fn open_pools(config: &Config) -> HashMap<String, Outgoing> {
     let limits = Arc::new(config.limits.clone());
     let open = |(name, sender): (&String, &Arc<Sender>)| {
         let pool = Pool::new(Arc::clone(sender), Arc::clone(&config.tls), Arc::clone(&limits));
-        (name.clone(), Outgoing { pool, from: Arc::from(sender.from.as_str()) })
+        (name.clone(), Outgoing::new(pool, Arc::from(sender.from.as_str())))
     };
     config.senders.iter().map(open).collect()
 }
 
+/// The series of accounts that the new configuration does not have any more go with their last user.
+fn forget_accounts(service: &Service, old: &Config) {
+    let new = Arc::clone(&service.config.borrow());
+    for name in old.senders.keys().filter(|name| !new.senders.contains_key(*name)) {
+        service.metrics.remove_sender(name);
+    }
+    for name in old.mailboxes.keys().filter(|name| !new.mailboxes.contains_key(*name)) {
+        service.metrics.remove_mailbox(name);
+    }
+    service.readiness.send_modify(|readiness| {
+        readiness.watchers.retain(|watcher| new.mailboxes.contains_key(&watcher.mailbox));
+    });
+}
+
 /// Lets the submissions under way end, and breaks off those that take too long: a bit before the whole stop is over.
 async fn drain(config: &Config, abort: &CancellationToken, scheduler: &mut tokio::task::JoinHandle<()>) {
-    let patience = config.limits.drain.mul_f64(0.6);
+    let patience = config.limits.drain.mul_f64(0.5);
     if tokio::time::timeout(patience, &mut *scheduler).await.is_err() {
         warn!("submissions are broken off by the stop");
         abort.cancel();
-        let _ = tokio::time::timeout(Duration::from_secs(1), scheduler).await;
+        let _ = tokio::time::timeout(Duration::from_millis(500), scheduler).await;
     }
 }
 
@@ -191,7 +220,7 @@ async fn begin(
         let read = async {
             let fresh: [u8; 32] = rand::random();
             Ok::<_, Error>(Beginning {
-                clock: DatabaseClock::new(store.now().await?),
+                clock: store.now().await.map(|sample| DatabaseClock::new(sample.at, sample.time))?,
                 keys: Arc::new(store.keys(configured.as_ref(), fresh).await?),
                 open: store.open_probes().await?,
                 recipients: store.recipients().await?,
@@ -231,7 +260,8 @@ fn pace(config: &Config) -> Pace {
         send_window: config.send_window,
         round_gap: limits.round_gap,
         verdict: limits.verdict,
-        drain: limits.drain.mul_f64(0.3),
+        retention: config.retention,
+        drain: limits.drain.mul_f64(0.2),
         unobserved: limits.blind_after,
     }
 }
@@ -251,7 +281,9 @@ async fn accounts_changed(changes: &mut tokio::sync::watch::Receiver<Arc<Config>
 /// Removes old history in small batches, from the first minute on.
 async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
     const BATCH: i64 = 500;
+    const LEFTOVERS: Duration = Duration::from_hours(6);
     let mut pause = Duration::from_secs(20);
+    let mut swept: Option<Instant> = None;
     loop {
         tokio::time::sleep(pause).await;
         pause = match store.forget_probes(fence, age, BATCH).await {
@@ -259,8 +291,11 @@ async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
                 Duration::from_millis(250)
             }
             Ok(_) => {
-                if let Err(reason) = store.forget_leftovers(fence, current_key).await {
-                    debug!(%reason, "leftovers stay for now");
+                if swept.is_none_or(|at| at.elapsed() >= LEFTOVERS) {
+                    swept = Some(Instant::now());
+                    if let Err(reason) = store.forget_leftovers(fence, current_key).await {
+                        debug!(%reason, "leftovers stay for now");
+                    }
                 }
                 Duration::from_mins(1)
             }

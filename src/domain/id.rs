@@ -46,6 +46,12 @@ impl ProbeId {
         RecipientId(u32::try_from(bits).unwrap_or_default().cast_signed())
     }
 
+    /// When it was made, in milliseconds since the epoch.
+    #[must_use]
+    pub fn unix_ms(self) -> u64 {
+        u64::try_from(self.0.as_u128() >> 80).unwrap_or_default()
+    }
+
     /// As the database knows it.
     #[must_use]
     pub fn uuid(self) -> Uuid {

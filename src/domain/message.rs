@@ -117,10 +117,17 @@ impl Reading {
     fn of(raw: &[u8]) -> Option<Self> {
         let header = bounded_header(raw);
         let message = MessageParser::new().parse_headers(header)?;
-        let is_report = message.content_type().is_some_and(|kind| {
-            let subtype = kind.c_subtype.as_deref().unwrap_or_default();
-            kind.c_type.eq_ignore_ascii_case("multipart") && subtype.eq_ignore_ascii_case("report")
-        });
+        let is_bounce = message.header_raw("X-Failed-Recipients").is_some()
+            || message.from().and_then(|from| from.first()).and_then(|from| from.address()).is_some_and(
+                |from| {
+                    from.split('@').next().is_some_and(|local| local.eq_ignore_ascii_case("mailer-daemon"))
+                },
+            );
+        let is_report = is_bounce
+            || message.content_type().is_some_and(|kind| {
+                let subtype = kind.c_subtype.as_deref().unwrap_or_default();
+                kind.c_type.eq_ignore_ascii_case("multipart") && subtype.eq_ignore_ascii_case("report")
+            });
         let mut reading = Self { is_report, is_auto_reply: false, strong: Vec::new(), weak: Vec::new() };
         for field in message.headers() {
             let range = field.offset_start() as usize..field.offset_end() as usize;
@@ -251,6 +258,13 @@ mod tests {
             "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=b\r\n\r\n--b\r\n\r\nSubject: {token}\r\n"
         );
         assert_eq!(form(report.as_bytes()), Some(Form::Report));
+        let plain_bounce =
+            format!("From: MAILER-DAEMON@mx.test (Mail Delivery System)\r\nSubject: failed: {token}\r\n\r\n");
+        assert_eq!(form(plain_bounce.as_bytes()), Some(Form::Report));
+        let exim = format!(
+            "X-Failed-Recipients: a@b.test\r\nAuto-Submitted: auto-replied\r\nReferences: <{token}@a.test>\r\n\r\n"
+        );
+        assert_eq!(form(exim.as_bytes()), Some(Form::Report));
         let in_the_body = format!("Subject: hello\r\n\r\n{HEADER}: {token}\r\n");
         assert_eq!(form(in_the_body.as_bytes()), None);
     }

@@ -314,6 +314,10 @@ impl Probe {
                 self.faults += 1;
                 self.failed(at, reason, next, effects);
             }
+            Outcome::Released => {
+                self.state = State::Deferred;
+                self.next_attempt_at = Some(at);
+            }
             Outcome::Ambiguous { detail } => self.unconfirmed(at, detail, effects),
         }
         Ok(())

@@ -134,6 +134,8 @@ pub enum Outcome {
     Refused { phase: Phase, reason: Reason, reply: Reply },
     /// No usable answer before the final dot: resolution, connection, TLS, time limit, protocol.
     Failed { phase: Phase, reason: Reason, detail: String },
+    /// Our own stop broke it off before the final dot: nothing was handed over, and nobody is to blame.
+    Released,
     /// The final dot was written and no reply to it was read: the message may or may not be on its way.
     Ambiguous { detail: String },
 }
@@ -151,4 +153,25 @@ pub struct Attempt {
     pub accepted_at: Option<Instant>,
     /// Expiry of the server's certificate, seconds since the epoch, when a TLS handshake took place.
     pub certificate_not_after: Option<i64>,
+}
+
+impl Attempt {
+    /// An attempt that our own stop ended before it began.
+    #[must_use]
+    pub fn released() -> Self {
+        Self::ended(Outcome::Released)
+    }
+
+    /// An attempt of which nothing but the end is known.
+    #[must_use]
+    pub fn ended(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            duration: Duration::ZERO,
+            phases: Vec::new(),
+            dot_at: None,
+            accepted_at: None,
+            certificate_not_after: None,
+        }
+    }
 }

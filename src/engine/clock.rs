@@ -15,7 +15,7 @@ pub struct DatabaseClock {
 impl DatabaseClock {
     /// A clock from one sample: the database said `timestamp` at `instant`.
     #[must_use]
-    pub fn new((instant, timestamp): (Instant, Timestamp)) -> Self {
+    pub fn new(instant: Instant, timestamp: Timestamp) -> Self {
         Self { instant, timestamp }
     }
 
@@ -45,9 +45,14 @@ impl DatabaseClock {
     }
 
     /// Takes a new sample. Tells by how much the database's clock was set, where that is more than `tolerance`.
-    pub fn correct(&mut self, sample: (Instant, Timestamp), tolerance: Duration) -> Option<SignedDuration> {
-        let jump = sample.1.duration_since(self.at(sample.0));
-        *self = Self::new(sample);
+    pub fn correct(
+        &mut self,
+        instant: Instant,
+        timestamp: Timestamp,
+        tolerance: Duration,
+    ) -> Option<SignedDuration> {
+        let jump = timestamp.duration_since(self.at(instant));
+        *self = Self::new(instant, timestamp);
         (jump.unsigned_abs() > tolerance).then_some(jump)
     }
 }
@@ -116,7 +121,7 @@ mod tests {
     #[test]
     fn database_time_is_told_for_any_moment() {
         let now = Instant::now();
-        let clock = DatabaseClock::new((now, at(1000)));
+        let clock = DatabaseClock::new(now, at(1000));
         assert_eq!(clock.at(now + Duration::from_secs(5)), at(1005));
         assert_eq!(clock.instant(at(1005)), now + Duration::from_secs(5));
     }
@@ -124,11 +129,11 @@ mod tests {
     #[test]
     fn a_jump_is_told_and_drift_is_not() {
         let now = Instant::now();
-        let mut clock = DatabaseClock::new((now, at(1000)));
+        let mut clock = DatabaseClock::new(now, at(1000));
         let later = now + Duration::from_secs(2);
-        assert_eq!(clock.correct((later, at(1002)), Duration::from_secs(1)), None);
+        assert_eq!(clock.correct(later, at(1002), Duration::from_secs(1)), None);
         assert_eq!(
-            clock.correct((later, at(4602)), Duration::from_secs(1)),
+            clock.correct(later, at(4602), Duration::from_secs(1)),
             Some(SignedDuration::from_hours(1))
         );
         assert_eq!(clock.at(later), at(4602));

@@ -48,6 +48,11 @@ impl Desk {
         self.outlook.set_look_back(oldest.into_iter().chain(recent).min());
     }
 
+    /// Whether every folder has been looked through once.
+    pub(super) fn is_observed(&self) -> bool {
+        self.unseen.is_empty()
+    }
+
     pub(super) fn synced(&mut self, synced: &Synced) {
         self.unseen.remove(&*synced.place.folder);
         self.folders.entry(synced.place.folder.clone()).or_default().synced(synced);
@@ -86,6 +91,11 @@ impl Folder {
         if self.holding == 0 {
             self.safe = self.latest;
         }
+    }
+
+    /// The last mark was not kept.
+    pub(super) fn unkeep(&mut self) {
+        self.kept = None;
     }
 
     /// The mark to keep, once: the first UID that was not examined, committed and cleaned up. Called every few seconds.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::domain::probe::{Effect, Probe};
 use crate::imap::MessageRef;
@@ -18,6 +19,17 @@ pub(super) struct Release {
     pub(super) message: MessageRef,
 }
 
+/// What follows the commit of a transition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Then {
+    /// The message that is cleaned up.
+    pub(super) release: Option<Release>,
+    /// The folder that waits for this save before its mark moves on.
+    pub(super) holds: Option<Arc<Place>>,
+    /// The next attempt begins, to this address.
+    pub(super) starts: Option<Arc<str>>,
+}
+
 /// One transition on its way to its row.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -25,10 +37,7 @@ pub(super) struct Entry {
     pub(super) probe: Probe,
     /// Told to the metrics after the commit.
     pub(super) effects: Vec<Effect>,
-    /// Cleaned up after the commit.
-    pub(super) release: Option<Release>,
-    /// The folder that waits for this save before its mark moves on.
-    pub(super) holds: Option<Arc<Place>>,
+    pub(super) then: Then,
 }
 
 /// What came of writing a batch.
@@ -51,6 +60,8 @@ pub(super) struct Journal {
     store: Store,
     fence: Fence,
     queue: VecDeque<Entry>,
+    /// When the oldest entry has waited long enough for others.
+    due: Option<Instant>,
     writing: Option<Writing>,
     failures: u32,
     /// After a refused batch: one at a time, to find the entry that is refused.
@@ -60,15 +71,18 @@ pub(super) struct Journal {
 impl Journal {
     /// Transitions in one transaction.
     const BATCH: usize = 256;
+    /// How long a transition waits for others to be written with it: a commit costs the same for one as for many.
+    const GATHER: Duration = Duration::from_millis(20);
     /// Above this, nothing more is taken in from the mailboxes: the messages wait there.
     const FULL: usize = 20_000;
 
     pub(super) fn new(store: Store, fence: Fence) -> Self {
-        Self { store, fence, queue: VecDeque::new(), writing: None, failures: 0, single: false }
+        Self { store, fence, queue: VecDeque::new(), due: None, writing: None, failures: 0, single: false }
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
         self.queue.push_back(entry);
+        self.due.get_or_insert_with(|| Instant::now() + Self::GATHER);
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -91,6 +105,12 @@ impl Journal {
             if self.queue.is_empty() {
                 std::future::pending::<()>().await;
             }
+            if self.queue.len() < Self::BATCH
+                && let Some(due) = self.due
+            {
+                tokio::time::sleep_until(due).await;
+            }
+            self.due = None;
             let size = if self.single { 1 } else { Self::BATCH.min(self.queue.len()) };
             let batch: Vec<Entry> = self.queue.drain(..size).collect();
             let (store, fence) = (self.store.clone(), self.fence);

@@ -14,9 +14,11 @@ use crate::imap::{self, Found, Reason};
 use crate::metrics::readiness::WatcherState;
 use crate::metrics::{ConnectionFailure, Protocol};
 
-use super::journal::Release;
+use super::journal::{Release, Then};
 use super::{Engine, Identified};
 
+/// Rows that are read at once.
+const AT_ONCE: usize = 500;
 /// How long a server may have had no chance to announce a message for its arrival to count as timed by our own clock.
 const PROMPT: Duration = Duration::from_secs(2);
 
@@ -48,11 +50,21 @@ impl Engine {
             metrics.imap_up(true);
             metrics.last_sync(self.clock.at(synced.finished));
         }
+        // Before it was opened, or where nothing has the attribute, only the configured word was known.
+        if synced.resume.is_none() || place.name != place.folder {
+            self.metrics.mailbox(&place.mailbox).remove_folder(&place.folder);
+            self.readiness.send_if_modified(|readiness| {
+                let before = readiness.watchers.len();
+                readiness.watchers.retain(|w| w.mailbox != *place.mailbox || w.folder != *place.folder);
+                readiness.watchers.len() != before
+            });
+        }
         let Some(desk) = self.desks.get_mut(&place.mailbox) else { return };
         desk.synced(synced);
         if let Some(round) = desk.rounds.answered(&place.folder, synced.round) {
             self.round_complete(&place.mailbox, round);
         }
+        self.note_observed();
     }
 
     fn lost(&mut self, lost: imap::Lost) {
@@ -101,7 +113,8 @@ impl Engine {
         if self.lookup.is_some() || self.unknown.is_empty() {
             return;
         }
-        let waiting = std::mem::take(&mut self.unknown);
+        let rest = self.unknown.split_off(self.unknown.len().min(AT_ONCE));
+        let waiting = std::mem::replace(&mut self.unknown, rest);
         let store = self.store.clone();
         let patience = if self.journal.is_stalled() { Duration::from_secs(1) } else { Duration::ZERO };
         self.lookup = Some(tokio::spawn(async move {
@@ -114,13 +127,12 @@ impl Engine {
 
     pub(super) fn identified(&mut self, result: Option<Identified>) {
         let Some((waiting, probes)) = result else { return };
-        let now = Instant::now();
         match probes {
             // Asked again at the next beat; the messages stay where they are.
             Err(_) => self.unknown.extend(waiting),
             Ok(probes) => {
                 for probe in probes {
-                    self.table.insert(probe, None, now);
+                    self.adopt(probe);
                 }
                 for (id, found) in waiting {
                     let raw = found.body.as_deref().unwrap_or(&found.header);
@@ -128,17 +140,23 @@ impl Engine {
                     if self.table.get(id).is_some() {
                         self.sighted(id, &found, &recognised);
                     } else {
-                        self.expired(&found, &recognised);
+                        self.expired(id, &found, &recognised);
                     }
                 }
             }
         }
     }
 
-    /// A valid token without a row: ours, from beyond the end of history.
-    fn expired(&mut self, found: &Found, recognised: &Recognised) {
-        if recognised.form == Form::Direct {
+    /// A valid token without a row: ours, from beyond the end of history. One that is too young for that was made by
+    /// another installation with the same `SECRET_KEY`, and is its business.
+    fn expired(&mut self, id: ProbeId, found: &Found, recognised: &Recognised) {
+        let made = i64::try_from(id.unix_ms()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let now = self.clock.at(Instant::now());
+        let is_old = made.is_some_and(|made| between(made, now) > self.pace.retention);
+        if is_old && recognised.form == Form::Direct {
             self.release(Some(release(found)));
+        } else if !is_old {
+            self.metrics.mailbox(&found.place.mailbox).foreign_token();
         }
         self.let_go(Some(&found.place));
     }
@@ -151,7 +169,7 @@ impl Engine {
         if recognised.form == Form::Report {
             let at = self.clock.at(found.seen_at);
             match report::failure(found.body.as_deref().unwrap_or(&found.header)) {
-                Some(note) => self.apply(id, Event::Bounced { at, note }, None, holds),
+                Some(note) => self.apply(id, Event::Bounced { at, note }, Then { holds, ..Then::default() }),
                 None => self.let_go(holds.as_ref()),
             }
             return;
@@ -162,10 +180,11 @@ impl Engine {
         }
         let print = print(&found.header);
         if probe.mailbox != found.place.mailbox {
-            return self.apply(id, Event::Misrouted { print }, None, holds);
+            return self.apply(id, Event::Misrouted { print }, Then { holds, ..Then::default() });
         }
         let sighting = self.sighting(id, found, print);
-        self.apply(id, Event::Seen(sighting), Some(release(found)), holds);
+        let then = Then { release: Some(release(found)), holds, starts: None };
+        self.apply(id, Event::Seen(sighting), then);
     }
 
     fn sighting(&mut self, id: ProbeId, found: &Found, print: i64) -> Sighting {
@@ -185,12 +204,15 @@ impl Engine {
             estimated: false,
             tolerance: Duration::ZERO,
             placement: found.place.placement,
-            folder: found.place.name.clone(),
+            folder: found.place.name.chars().filter(|c| !c.is_control()).collect::<String>().into(),
             print,
         };
         let Some(desk) = self.desks.get_mut(&found.place.mailbox) else { return sighting };
         // Without a date of the server's our own clock is all there is.
-        let Some(stamped) = found.internal_date else { return sighting };
+        let Some(stamped) = found.internal_date else {
+            sighting.estimated = !live;
+            return sighting;
+        };
         if live {
             if let Some(lag) = desk.clock.detection_lag(seen, stamped) {
                 self.metrics.mailbox(&found.place.mailbox).detection_lag(lag);

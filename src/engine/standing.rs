@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::id::{ProbeId, RecipientId};
-use crate::domain::probe::Probe;
+use crate::domain::probe::{Kind, Probe};
 use crate::domain::recipient::Recipient;
 use crate::domain::verdict::{Placement, Standing, Verdict};
 use crate::metrics::{LastValues, Metrics, RecipientLabels, RecipientSettings};
@@ -21,6 +21,7 @@ pub struct Standings {
 
 struct Entry {
     mailbox: Arc<str>,
+    address: Arc<str>,
     active: bool,
     last: Option<(Verdict, Option<Placement>)>,
     in_flight: HashSet<ProbeId>,
@@ -43,30 +44,43 @@ impl Standings {
             stays
         });
         for recipient in recipients {
-            let settings = RecipientSettings {
-                labels: RecipientLabels {
-                    name: recipient.name.to_string(),
-                    domain: recipient.public_domain().to_owned(),
-                    sender: recipient.sender.to_string(),
-                    mailbox: recipient.mailbox.to_string(),
-                },
-                interval: recipient.interval,
-                threshold: recipient.alert_threshold,
-                active: recipient.active,
-            };
-            let metrics = self.metrics.register_recipient(recipient.id, &settings);
-            metrics.set_active(recipient.active);
-            metrics.set_next_probe(recipient.active.then_some(recipient.next_due_at));
-            let entry = self.recipients.entry(recipient.id).or_insert_with(|| Entry {
-                mailbox: recipient.mailbox.clone(),
-                active: recipient.active,
-                last: None,
-                in_flight: HashSet::new(),
-            });
-            entry.mailbox.clone_from(&recipient.mailbox);
-            entry.active = recipient.active;
-            self.show(recipient.id);
+            self.set_recipient(recipient);
         }
+    }
+
+    /// A recipient whose probe was claimed may be newer than the list.
+    pub(super) fn meet(&mut self, recipient: &Recipient) {
+        if !self.recipients.contains_key(&recipient.id) {
+            self.set_recipient(recipient);
+        }
+    }
+
+    fn set_recipient(&mut self, recipient: &Recipient) {
+        let settings = RecipientSettings {
+            labels: RecipientLabels {
+                name: recipient.name.to_string(),
+                domain: recipient.public_domain().to_owned(),
+                sender: recipient.sender.to_string(),
+                mailbox: recipient.mailbox.to_string(),
+            },
+            interval: recipient.interval,
+            threshold: recipient.alert_threshold,
+            active: recipient.active,
+        };
+        let metrics = self.metrics.register_recipient(recipient.id, &settings);
+        metrics.set_active(recipient.active);
+        metrics.set_next_probe(recipient.active.then_some(recipient.next_due_at));
+        let entry = self.recipients.entry(recipient.id).or_insert_with(|| Entry {
+            mailbox: recipient.mailbox.clone(),
+            address: recipient.address.clone(),
+            active: recipient.active,
+            last: None,
+            in_flight: HashSet::new(),
+        });
+        entry.mailbox.clone_from(&recipient.mailbox);
+        entry.address.clone_from(&recipient.address);
+        entry.active = recipient.active;
+        self.show(recipient.id);
     }
 
     /// Restores what the database remembers.
@@ -89,9 +103,24 @@ impl Standings {
     /// A probe is under way.
     pub(super) fn opened(&mut self, probe: &Probe) {
         let id = probe.recipient();
-        let Some(entry) = self.recipients.get_mut(&id) else { return };
+        let Some(entry) = self.recipients.get_mut(&id).filter(|_| probe.kind == Kind::Scheduled) else {
+            return;
+        };
         entry.in_flight.insert(probe.id);
         self.show(id);
+    }
+
+    /// Where a recipient's probes go; `None` when it was removed.
+    pub(super) fn address(&self, recipient: RecipientId) -> Option<Arc<str>> {
+        self.recipients.get(&recipient).map(|entry| entry.address.clone())
+    }
+
+    /// A probe is not followed any more.
+    pub(super) fn closed(&mut self, probe: &Probe) {
+        let id = probe.recipient();
+        if self.recipients.get_mut(&id).is_some_and(|entry| entry.in_flight.remove(&probe.id)) {
+            self.show(id);
+        }
     }
 
     /// A transition was committed.

@@ -17,6 +17,9 @@ pub(super) struct Tracked {
     pub(super) proof: Proof,
     /// Saves queued and not yet made.
     pub(super) unsaved: usize,
+    /// When this process first saw an attempt at it fail: its retries are measured by our own clock.
+    pub(super) failing_since: Option<Instant>,
+    /// When it is overdue or, deferred, to be sent again.
     deadline: Option<Instant>,
     touched: Instant,
 }
@@ -52,16 +55,17 @@ impl Table {
         if self.probes.contains_key(&id) {
             return;
         }
-        let tracked =
-            Tracked { probe, accepted: None, proof: Proof::None, unsaved: 0, deadline: None, touched: now };
+        let tracked = Tracked {
+            probe,
+            accepted: None,
+            proof: Proof::None,
+            unsaved: 0,
+            failing_since: None,
+            deadline: None,
+            touched: now,
+        };
         self.probes.insert(id, tracked);
         self.set_deadline(id, deadline);
-    }
-
-    /// A row that another claim of ours changed in the database.
-    pub(super) fn replace(&mut self, probe: Probe, now: Instant) {
-        self.remove(probe.id);
-        self.insert(probe, None, now);
     }
 
     pub(super) fn remove(&mut self, id: ProbeId) {
@@ -80,7 +84,7 @@ impl Table {
         }
     }
 
-    /// The probes whose deadline has passed.
+    /// The probes whose time has come.
     pub(super) fn overdue(&self, now: Instant) -> impl Iterator<Item = &Tracked> {
         self.deadlines
             .iter()

@@ -1,13 +1,15 @@
 //! Verdicts on probes whose deadline has passed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::domain::id::ProbeId;
 use crate::domain::probe::{Event, State};
 use crate::domain::proof::{Proof, Round};
 
 use super::Engine;
+use super::journal::Then;
 
 impl Engine {
     /// Asks for the rounds of looking that overdue probes need, and ends the wait of those that nobody could judge.
@@ -15,10 +17,18 @@ impl Engine {
         let gap = self.pace.round_gap;
         let mut asking: HashSet<Arc<str>> = HashSet::new();
         let mut given_up = Vec::new();
+        let mut again = Vec::new();
         for tracked in self.table.overdue(now) {
             let Some(deadline) = tracked.deadline() else { continue };
-            if now >= deadline + self.pace.verdict || !self.desks.contains_key(&tracked.probe.mailbox) {
-                given_up.push(tracked.probe.id);
+            if tracked.probe.state == State::Deferred {
+                again.push(tracked.probe.id);
+            } else if !self.desks.contains_key(&tracked.probe.mailbox) {
+                given_up.push((tracked.probe.id, "its mailbox is no longer configured"));
+            } else if now >= deadline + self.pace.verdict {
+                given_up.push((
+                    tracked.probe.id,
+                    "the mailbox could not be read for too long after the deadline",
+                ));
             } else if tracked.proof.wants_round(now, deadline, gap) {
                 asking.insert(tracked.probe.mailbox.clone());
             }
@@ -32,9 +42,33 @@ impl Engine {
             }
         }
         let at = self.clock.at(now);
-        for id in given_up {
-            let note = "the mailbox could not be read for too long after the deadline".to_owned();
-            self.apply(id, Event::GivenUp { at, note }, None, None);
+        for (id, note) in given_up {
+            self.apply(id, Event::GivenUp { at, note: note.to_owned() }, Then::default());
+        }
+        self.try_again(&again, now);
+    }
+
+    /// Begins the next attempt of deferred probes, as far as their senders have room.
+    fn try_again(&mut self, due: &[ProbeId], now: Instant) {
+        let mut room: HashMap<Arc<str>, Option<usize>> = HashMap::new();
+        for id in due {
+            let Some(tracked) = self.table.get(*id) else { continue };
+            let (sender, recipient) = (tracked.probe.sender.clone(), tracked.probe.recipient());
+            let left = room.entry(sender).or_insert_with_key(|sender| (self.room)(sender));
+            let gone = match (&left, self.standings.address(recipient)) {
+                (None, _) => "its sender is no longer configured",
+                (_, None) => "its recipient was removed",
+                (Some(0), _) => continue,
+                (Some(_), Some(address)) => {
+                    *left = left.map(|left| left - 1);
+                    let then = Then { starts: Some(address), ..Then::default() };
+                    let at = self.clock.at(now);
+                    self.apply(*id, Event::AttemptStarted { at }, then);
+                    continue;
+                }
+            };
+            let event = Event::GivenUp { at: self.clock.at(now), note: gone.to_owned() };
+            self.apply(*id, event, Then::default());
         }
     }
 
@@ -44,7 +78,7 @@ impl Engine {
         let mut proofs = Vec::new();
         for tracked in self.table.overdue(now) {
             let Some(deadline) = tracked.deadline() else { continue };
-            if tracked.probe.mailbox == *mailbox {
+            if tracked.probe.mailbox == *mailbox && tracked.probe.state != State::Deferred {
                 let proof = tracked.proof.after(round, deadline, self.pace.round_gap);
                 proofs.push((tracked.probe.id, proof));
             }
@@ -57,11 +91,11 @@ impl Engine {
                 continue;
             }
             match self.table.get(id).map(|tracked| tracked.probe.state) {
-                Some(State::Accepted) => self.apply(id, Event::Absent { at }, None, None),
+                Some(State::Accepted) => self.apply(id, Event::Absent { at }, Then::default()),
                 Some(State::Unconfirmed) => {
                     let note =
                         "the submission ended without an answer, and the message did not arrive".to_owned();
-                    self.apply(id, Event::GivenUp { at, note }, None, None);
+                    self.apply(id, Event::GivenUp { at, note }, Then::default());
                 }
                 _ => {}
             }

@@ -12,15 +12,18 @@ mod look;
 mod tests;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
 use crate::config::{Cleanup, Limits, Mailbox};
 use crate::domain::verdict::Placement;
@@ -174,15 +177,21 @@ impl Watch {
         for (index, folder) in configured.iter().enumerate() {
             let releases = Arc::new(Releases::default());
             folders.insert(Arc::from(folder.as_str()), Arc::clone(&releases));
-            let watcher = Watcher::new(
-                Arc::clone(&setting),
-                Arc::clone(&configured),
-                index,
-                resume.get(folder).copied(),
-                releases,
-                Arc::clone(&gate),
-            );
-            tracker.spawn(watcher.run());
+            let watcher = {
+                let (setting, gate) = (Arc::clone(&setting), Arc::clone(&gate));
+                let configured = Arc::clone(&configured);
+                move |resume| {
+                    Watcher::new(
+                        Arc::clone(&setting),
+                        Arc::clone(&configured),
+                        index,
+                        resume,
+                        Arc::clone(&releases),
+                        Arc::clone(&gate),
+                    )
+                }
+            };
+            tracker.spawn(keep_watching(Arc::clone(&setting), watcher, resume.get(folder).copied()));
         }
         if setting.mailbox.cleanup == Cleanup::Keep {
             folders.clear();
@@ -203,5 +212,33 @@ impl Watch {
     #[must_use]
     pub fn folders(mailbox: &Mailbox) -> Vec<String> {
         distinct(&mailbox.folders)
+    }
+}
+
+/// Runs a watcher, and another one when it dies of an error of this program: that makes the folder blind, which is told, and
+/// takes nothing else with it.
+async fn keep_watching(
+    setting: Arc<Setting>,
+    watcher: impl Fn(Option<Resume>) -> Watcher,
+    mut resume: Option<Resume>,
+) {
+    let mut retry_in = setting.limits.reconnect_min;
+    loop {
+        let watcher = watcher(resume.take());
+        let place = watcher.place();
+        if AssertUnwindSafe(watcher.run()).catch_unwind().await.is_ok() {
+            return;
+        }
+        error!(mailbox = %place.mailbox, folder = %place.folder, "a watcher died of an error of this program; please report it");
+        let detail = "an error of this program".to_owned();
+        let lost = Lost { place, since: Instant::now(), reason: Reason::Other, detail, retry_in };
+        if setting.events.send(Event::Lost(lost)).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = setting.cancel.cancelled() => return,
+            () = tokio::time::sleep(retry_in) => {}
+        }
+        retry_in = (retry_in * 2).min(setting.limits.reconnect_max);
     }
 }

@@ -137,9 +137,23 @@ impl Slot {
     /// Dropping the future in the middle closes the connection; whether the server has the message is then unknown, so run
     /// it in a task of its own that nothing aborts.
     pub async fn submit(self, envelope: Envelope<'_>, message: &[u8]) -> Attempt {
+        self.submit_until(envelope, message, &CancellationToken::new()).await
+    }
+
+    /// As [`Slot::submit`], but broken off when `abort` is cancelled: [`Outcome::Released`] before the message went out,
+    /// [`Outcome::Ambiguous`] after.
+    pub async fn submit_until(
+        self,
+        envelope: Envelope<'_>,
+        message: &[u8],
+        abort: &CancellationToken,
+    ) -> Attempt {
         let mut run = Run::new(&self.pool.limits, &self.pool.mask);
         let result = match Mail::new(envelope, message) {
-            Ok(mail) => self.pool.transact(&mail, &mut run).await,
+            Ok(mail) => match abort.run_until_cancelled(self.pool.transact(&mail, &mut run)).await {
+                Some(result) => result,
+                None => Err(run.broken_off()),
+            },
             Err(outcome) => Err(outcome),
         };
         let (outcome, connection) = match result {

@@ -83,6 +83,14 @@ impl<'a> Run<'a> {
         Outcome::Failed { phase: self.phase(), reason, detail: self.mask.apply(detail) }
     }
 
+    /// The end by our own stop. In the last phase the dot may be on its way.
+    pub(super) fn broken_off(&self) -> Outcome {
+        match self.phase() {
+            Phase::FinalReply => self.ambiguous("broken off by our own stop"),
+            _ => Outcome::Released,
+        }
+    }
+
     /// The end after the final dot without a usable reply.
     pub(super) fn ambiguous(&self, detail: &str) -> Outcome {
         Outcome::Ambiguous { detail: self.mask.apply(&format!("after the final dot: {detail}")) }

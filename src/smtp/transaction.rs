@@ -165,7 +165,7 @@ impl Connection {
             // Refused before anything was said.
             Outcome::Failed { reason: Reason::Other, .. } => Fate::Keep,
             Outcome::Accepted { .. } | Outcome::Refused { .. } => Fate::Quit,
-            Outcome::Failed { .. } | Outcome::Ambiguous { .. } => Fate::Drop,
+            Outcome::Failed { .. } | Outcome::Ambiguous { .. } | Outcome::Released => Fate::Drop,
         }
     }
 

@@ -34,17 +34,26 @@ impl Store {
         // A migration may take longer than a statement is allowed to, so this does not go through `run`.
         let mut connection = self.pool.get().await.map_err(|e| Error::Unreachable(chain(&e)))?;
         let refused = |e: tokio_postgres::Error| match e.as_db_error() {
-            Some(refusal) => Error::Migration(refusal.message().to_owned()),
+            Some(refusal) if !super::is_outage(refusal.code()) => {
+                Error::Migration(refusal.message().to_owned())
+            }
+            Some(refusal) => Error::Unreachable(refusal.message().to_owned()),
             None => Error::Unreachable(chain(&e)),
         };
         connection
             .batch_execute(&format!(
-                "-- migrate()\nset lock_timeout = 0; select pg_advisory_lock({LOCK}); \
+                "-- migrate()\nset lock_timeout = 0; set statement_timeout = 0; select pg_advisory_lock({LOCK}); \
                  create schema if not exists maildt; set search_path = maildt"
             ))
             .await
             .map_err(refused)?;
-        let result = Self::migrate_locked(&mut connection).await;
+        let mut result = Self::migrate_locked(&mut connection).await;
+        // What was cut off is tried again: each migration is a transaction of its own.
+        if let Err(Error::Migration(reason)) = &result
+            && connection.is_closed()
+        {
+            result = Err(Error::Unreachable(reason.clone()));
+        }
         // The session's settings and its lock end with the connection.
         drop(deadpool_postgres::Object::take(connection));
         result

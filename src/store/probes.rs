@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
+
+use tokio_postgres::Statement;
 
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::probe::Probe;
@@ -15,8 +17,8 @@ use super::{Error, Fence, Problem, Store, Tx, row};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
     Yes,
-    /// Somebody else changed the row first; the change is not made.
-    Conflict,
+    /// There is no such row any more.
+    Gone,
 }
 
 /// What a recipient's last probes said, to restore the gauges after a start.
@@ -55,7 +57,7 @@ impl Store {
                     .prepare_cached(
                         "-- open_probes_besides()
                          select p.id from maildt.probes p
-                         where p.result is null and p.created_at < clock_timestamp() - interval '10 seconds'",
+                         where p.result is null and p.created_at < (select clock_timestamp() - interval '10 seconds')",
                     )
                     .await?;
                 let rows = client.query(&statement, &[]).await?;
@@ -81,7 +83,7 @@ impl Store {
                 .query(
                     "-- recent_probes()
                      select mailbox, min(first_attempt_at) from maildt.probes
-                     where result is not null and created_at > clock_timestamp() - interval '10 minutes'
+                     where result is not null and created_at > (select clock_timestamp() - interval '10 minutes')
                      group by mailbox",
                     &[],
                 )
@@ -113,9 +115,12 @@ impl Store {
     /// a second try finds its own versions and tells [`Saved::Yes`].
     pub async fn save_probes(&self, fence: Fence, probes: &[Probe]) -> Result<Vec<Saved>, Error> {
         self.run_tx("save_probes", async |tx| {
-            fence.check(tx).await?;
-            // Pipelined: the statements go out together and are executed in order.
-            let saved = try_join_all(probes.iter().map(|probe| save(tx, probe))).await?;
+            // Sent together, executed in this order; nothing is committed unless the first of them agrees.
+            let all = async {
+                let statement = save_statement(tx).await?;
+                try_join_all(probes.iter().map(|probe| save(tx, &statement, probe))).await
+            };
+            let ((), saved) = try_join(fence.check(tx), all).await?;
             let mut results = Vec::with_capacity(saved.len());
             for (probe, changed) in probes.iter().zip(saved) {
                 results.push(if changed { Saved::Yes } else { already_saved(tx, probe).await? });
@@ -142,8 +147,10 @@ impl Store {
                      left join lateral (select p.latency_ms, p.result_at from maildt.probes p
                          where p.recipient_id = r.id and p.result = 'delivered'
                          order by p.created_at desc limit 1) success on true
-                     left join lateral (select coalesce(p.accepted_at, p.attempt_at) as at from maildt.probes p
-                         where p.recipient_id = r.id order by p.created_at desc limit 1) sent on true
+                     left join lateral (select p.accepted_at as at from maildt.probes p
+                         where p.recipient_id = r.id and p.accepted_at is not null
+                             and p.created_at > (select clock_timestamp() - interval '30 days')
+                         order by p.created_at desc limit 1) sent on true
                      where r.deleted_at is null",
                     &[],
                 )
@@ -170,8 +177,8 @@ impl Store {
     }
 }
 
-/// Writes one probe. Tells whether the row still had the version that the probe was read with.
-pub(super) async fn save(tx: &Tx<'_>, probe: &Probe) -> Result<bool, Problem> {
+/// The statement that [`save`] runs.
+async fn save_statement(tx: &Tx<'_>) -> Result<Statement, Problem> {
     let statement = tx
         .prepare_cached(
             "-- save_probe()
@@ -183,12 +190,17 @@ pub(super) async fn save(tx: &Tx<'_>, probe: &Probe) -> Result<bool, Problem> {
              where id = $1 and version = $2",
         )
         .await?;
+    Ok(statement)
+}
+
+/// Writes one probe. Tells whether the row still had the version that the probe was read with.
+async fn save(tx: &Tx<'_>, statement: &Statement, probe: &Probe) -> Result<bool, Problem> {
     let arrival = probe.arrival.as_ref();
     let reply = probe.reply.as_ref();
     let failure = probe.failure.as_ref();
     let changed = tx
         .execute(
-            &statement,
+            statement,
             &[
                 &probe.id.uuid(),
                 &probe.version,
@@ -226,15 +238,13 @@ pub(super) async fn save(tx: &Tx<'_>, probe: &Probe) -> Result<bool, Problem> {
 }
 
 /// After a save that changed nothing: whether that was because an earlier try of the same save was committed and its
-/// answer lost. Only the holder of the lease writes, and it counts versions one by one, so the row then has exactly the next
-/// version and this state.
+/// answer lost. Only the holder of the lease writes probes, one transition after the other, so a row that is further on has
+/// this one behind it. A row that is gone was removed by the retention.
 async fn already_saved(tx: &Tx<'_>, probe: &Probe) -> Result<Saved, Problem> {
-    let statement = tx
-        .prepare_cached("-- already_saved()\nselect version, state from maildt.probes where id = $1")
-        .await?;
+    let statement =
+        tx.prepare_cached("-- already_saved()\nselect version from maildt.probes where id = $1").await?;
     let row = tx.query_opt(&statement, &[&probe.id.uuid()]).await?;
-    let Some(row) = row else { return Ok(Saved::Conflict) };
-    let (version, state): (i32, &str) = (row.try_get(0)?, row.try_get(1)?);
-    let ours = version == probe.version + 1 && state == probe.state.as_str();
-    Ok(if ours { Saved::Yes } else { Saved::Conflict })
+    let Some(row) = row else { return Ok(Saved::Gone) };
+    let version: i32 = row.try_get(0)?;
+    Ok(if version > probe.version { Saved::Yes } else { Saved::Gone })
 }

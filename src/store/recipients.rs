@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::try_join_all;
+
 use crate::domain::recipient::{Recipient, ReturnMode};
 
 use super::row::RECIPIENT;
@@ -97,34 +99,41 @@ impl Store {
                 )
                 .await?;
             let mut done = Provisioning::default();
-            for recipient in recipients {
-                let is_new = !known.contains(&recipient.name);
-                #[expect(clippy::cast_precision_loss, reason = "a count of recipients")]
-                let delay = spread_s * done.added as f64;
-                let changed = tx
-                    .execute(
-                        &statement,
-                        &[
-                            &recipient.name,
-                            &recipient.address,
-                            &recipient.sender,
-                            &recipient.mailbox,
-                            &recipient.return_mode.as_str(),
-                            &recipient.interval_s,
-                            &recipient.alert_threshold_s,
-                            &recipient.alert_after,
-                            &recipient.discord,
-                            &recipient.email,
-                            &recipient.muted_until,
-                            &recipient.active,
-                            &delay,
-                        ],
-                    )
-                    .await?;
-                if is_new {
-                    done.added += changed;
-                } else {
+            let mut new = 0;
+            let delays: Vec<f64> = recipients
+                .iter()
+                .map(|recipient| {
+                    let delay = spread_s * f64::from(new);
+                    new += u32::from(!known.contains(&recipient.name));
+                    delay
+                })
+                .collect();
+            let upserts = recipients.iter().zip(&delays).map(async |(recipient, delay)| {
+                tx.execute(
+                    &statement,
+                    &[
+                        &recipient.name,
+                        &recipient.address,
+                        &recipient.sender,
+                        &recipient.mailbox,
+                        &recipient.return_mode.as_str(),
+                        &recipient.interval_s,
+                        &recipient.alert_threshold_s,
+                        &recipient.alert_after,
+                        &recipient.discord,
+                        &recipient.email,
+                        &recipient.muted_until,
+                        &recipient.active,
+                        delay,
+                    ],
+                )
+                .await
+            });
+            for (recipient, changed) in recipients.iter().zip(try_join_all(upserts).await?) {
+                if known.contains(&recipient.name) {
                     done.changed += changed;
+                } else {
+                    done.added += changed;
                 }
             }
             let names: Vec<&str> = recipients.iter().map(|recipient| recipient.name.as_str()).collect();
@@ -140,29 +149,6 @@ impl Store {
                 tx.execute("-- bump_revision()\nupdate maildt.revision set recipients = recipients + 1", &[]).await?;
             }
             Ok(done)
-        })
-        .await
-    }
-
-    /// The senders and mailboxes that active recipients use.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn accounts_in_use(&self) -> Result<(Vec<String>, Vec<String>), Error> {
-        self.run("accounts_in_use", async |client| {
-            let rows = client
-                .query(
-                    "-- accounts_in_use()
-                     select array_agg(distinct sender), array_agg(distinct mailbox)
-                     from maildt.recipients where active and deleted_at is null",
-                    &[],
-                )
-                .await?;
-            let row = rows.first().ok_or_else(|| Error::Row("no answer".to_owned()))?;
-            let names = |index: usize| -> Result<Vec<String>, tokio_postgres::Error> {
-                Ok(row.try_get::<_, Option<Vec<String>>>(index)?.unwrap_or_default())
-            };
-            Ok((names(0)?, names(1)?))
         })
         .await
     }

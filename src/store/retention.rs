@@ -18,7 +18,7 @@ impl Store {
                     "-- forget_probes()
                      delete from maildt.probes where id in (
                          select p.id from maildt.probes p
-                         where p.result is not null and p.created_at < clock_timestamp() - make_interval(secs => $1)
+                         where p.result is not null and p.created_at < (select clock_timestamp() - make_interval(secs => $1))
                              and (p.result <> 'delivered' or exists (
                                  select 1 from maildt.probes newer
                                  where newer.recipient_id = p.recipient_id and newer.result = 'delivered'

@@ -8,7 +8,8 @@ use crate::lab::world::World;
 #[test]
 fn a_probe_is_delivered_measured_and_removed() {
     let Some(world) = World::new("a_probe_is_delivered_measured_and_removed") else { return };
-    let app = world.setup_with_tls().recipient(Recipient::new("alice", &world.address("alice"))).start();
+    let mut app = world.setup_with_tls().start();
+    app.join_watched(2, Recipient::new("alice", &world.address("alice")));
     let records = world.records();
     let probe = eventually(s(20), "the probe is delivered", || records.first("alice", &["delivered"]));
     assert_eq!(probe.result.as_deref(), Some("delivered"));

@@ -26,7 +26,8 @@ fn tool(name: &str, test: &str) -> Option<std::path::PathBuf> {
 }
 
 fn delivered(world: &World) -> App {
-    let app = world.setup().recipient(Recipient::new("alice", &world.address("alice"))).start();
+    let mut app = world.setup().start();
+    app.join_watched(2, Recipient::new("alice", &world.address("alice")));
     eventually(s(20), "it is delivered", || world.records().first("alice", &["delivered"]));
     app
 }

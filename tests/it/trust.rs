@@ -52,8 +52,9 @@ fn forged_and_altered_tokens_deliver_nothing_and_are_kept() {
     }
     judged_missing(&world, "alice");
     untouched(&world, &letters);
-    let foreign = app.metrics().unwrap().sum("maildt_foreign_tokens_total");
-    assert!(foreign > 1.5, "tokens that did not verify are counted: {foreign}");
+    eventually(s(5), "tokens that did not verify are counted", || {
+        same(&app.metrics()?.sum("maildt_foreign_tokens_total"), &2.0)
+    });
 }
 
 #[test]
@@ -61,7 +62,8 @@ fn a_replayed_probe_changes_nothing_but_the_count_of_duplicates() {
     let Some(world) = World::new("a_replayed_probe_changes_nothing_but_the_count_of_duplicates") else {
         return;
     };
-    let app = world.setup().recipient(Recipient::new("alice", &world.address("alice"))).start();
+    let mut app = world.setup().start();
+    app.join_watched(2, Recipient::new("alice", &world.address("alice")));
     let first = eventually(s(20), "it is delivered", || world.records().first("alice", &["delivered"]));
     let token = world.smtp().tokens_sent().remove(0);
     let replay = Letter::new(&format!("MAILDT-PROBE: {token}"))
@@ -73,9 +75,12 @@ fn a_replayed_probe_changes_nothing_but_the_count_of_duplicates() {
         same(&probe.duplicates, &1).map(|()| probe)
     });
     assert_eq!(after, Probe { duplicates: 1, ..first });
-    let scrape = app.metrics().unwrap();
-    assert!((scrape.sum("maildt_delivery_latency_seconds_count") - 1.0).abs() < 0.5);
-    assert!((scrape.sum("maildt_probe_results_total") - 1.0).abs() < 0.5);
+    eventually(s(5), "the metrics tell the same", || {
+        let scrape = app.metrics()?;
+        same(&scrape.sum("maildt_probes_duplicate_total"), &1.0)?;
+        same(&scrape.sum("maildt_delivery_latency_seconds_count"), &1.0)?;
+        same(&scrape.sum("maildt_probe_results_total"), &1.0)
+    });
 }
 
 #[test]
@@ -159,8 +164,10 @@ fn a_mailbox_with_100000_foreign_messages_is_watched_within_seconds_and_left_alo
     eventually(s(20), "the probe is delivered", || world.records().first("alice", &["delivered"]));
     let took = started.elapsed();
     assert!(took < s(15), "from the start to the first delivery: {took:?}");
-    eventually(s(10), "the probe is removed", || same(&world.mail().count("INBOX"), &100_000));
-    assert!(world.mail().names("INBOX") == before, "a foreign message was removed or flagged");
+    eventually(s(30), "the probe is removed", || same(&world.mail().count("INBOX"), &100_000));
+    let after = world.mail().names("INBOX");
+    let changed: Vec<_> = after.iter().filter(|name| !before.contains(*name)).take(5).collect();
+    assert!(after == before, "a foreign message was removed or flagged: {changed:?}");
     assert!(app.metrics().unwrap().sum("maildt_foreign_tokens_total") < 0.5);
 }
 
@@ -172,6 +179,15 @@ fn a_changed_uidvalidity_loses_no_probe() {
         world.lab.policy.set(&world.address(name), Fate::Held);
     }
     world.lab.deliver(&Letter::new("foreign"), &world.monitor());
+    // Numbers that were given before reach far beyond those that are given anew.
+    for _ in 0..5 {
+        world.lab.deliver(&Letter::new("expunged"), &world.monitor());
+    }
+    let monitor = world.monitor();
+    let expunge = ["expunge", "-u", &monitor, "mailbox", "INBOX", "HEADER", "Subject", "expunged"];
+    eventually(s(10), "they are stored", || same(&world.mail().count("INBOX"), &6));
+    world.lab.dovecot.doveadm(&expunge);
+    assert_eq!(world.mail().count("INBOX"), 1);
     let app = world.setup().recipients(names.map(|n| Recipient::new(n, &world.address(n)))).start();
     eventually(s(20), "both are accepted", || {
         same(&world.records().read()?.iter().filter(|p| p.state == "accepted").count(), &2)

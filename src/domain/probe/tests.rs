@@ -95,6 +95,7 @@ fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
             attempt: attempt(Outcome::Ambiguous { detail: "cut".to_owned() }),
             next: Next::GiveUp
         }),
+        Just(Event::Attempted { at: at(0), attempt: attempt(Outcome::Released), next: Next::GiveUp }),
         Just(Event::Abandoned { at: at(0) }),
         (0i64..3, any::<bool>()).prop_map(|(print, estimated)| sighting(at(0), print, estimated)),
         (0i64..3).prop_map(|print| Event::Misrouted { print }),
@@ -224,6 +225,14 @@ fn seen_before_its_reply_is_delivered_in_no_time() {
         apply(probe, Event::Attempted { at: at(100), attempt: attempt(accepted()), next: Next::GiveUp });
     assert_eq!(probe.state, State::Delivered);
     assert!(effects.contains(&Effect::Timed(Duration::ZERO)));
+}
+
+#[test]
+fn a_submission_broken_off_by_our_own_stop_is_made_again_and_blames_nobody() {
+    let stopped = Event::Attempted { at: at(100), attempt: attempt(Outcome::Released), next: Next::GiveUp };
+    let (probe, effects) = apply(fresh(), stopped);
+    assert_eq!((probe.state, probe.next_attempt_at, probe.faults), (State::Deferred, Some(at(100)), 0));
+    assert!(effects.is_empty());
 }
 
 #[test]

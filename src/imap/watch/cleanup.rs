@@ -64,6 +64,11 @@ impl Releases {
         }
     }
 
+    /// The folder's numbering began anew: what waits is not what it was.
+    pub(super) fn clear(&self) {
+        *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = Queue::default();
+    }
+
     /// When the next batch may go.
     pub(super) fn due(&self) -> Option<Instant> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).due

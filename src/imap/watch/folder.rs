@@ -29,7 +29,7 @@ const IDLES_CUT_MAX: u32 = 3;
 pub(super) struct Watcher {
     pub(super) setting: Arc<Setting>,
     configured: Arc<[String]>,
-    releases: Arc<Releases>,
+    pub(super) releases: Arc<Releases>,
     gate: Arc<Gate>,
     changes: Changes,
     pace: Pace,
@@ -117,6 +117,10 @@ impl Watcher {
             last_reason: None,
             is_absence_told: false,
         }
+    }
+
+    pub(super) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place)
     }
 
     /// Runs until the token is cancelled. A running command may end before that; then committed messages are cleaned

@@ -67,6 +67,7 @@ impl Watcher {
         // would take for known ones.
         let holds = |known: u32, next_uid: u32| known == uidvalidity && next_uid <= uid_next;
         if !self.known.as_ref().is_some_and(|known| holds(known.uidvalidity, known.next_uid)) {
+            self.releases.clear();
             let look_back = self.setting.outlook.look_back();
             let resume = self.resume.filter(|resume| holds(resume.uidvalidity, resume.next_uid));
             let begin = match (self.known.is_none().then_some(resume).flatten(), look_back) {

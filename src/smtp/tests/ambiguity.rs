@@ -104,3 +104,25 @@ async fn a_server_that_is_gone_before_the_message_did_not_get_it() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn our_own_stop_releases_before_the_message_and_is_ambiguous_after() {
+    for (steps, released) in [
+        ([stages(0..4), vec![Step::Hang]].concat(), true),
+        ([stages(0..6), vec![Step::HearMessage, Step::Hang]].concat(), false),
+    ] {
+        let server = Server::start(vec![steps]).await;
+        let pool = server.pool_with(server.sender(TlsMode::None), patient(), Reuse::default());
+        let abort = tokio_util::sync::CancellationToken::new();
+        let slot = pool.slot().unwrap();
+        let submission = slot.submit_until(ENVELOPE, MESSAGE, &abort);
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            abort.cancel();
+        };
+        let (attempt, ()) = tokio::join!(submission, stop);
+        let outcome = attempt.outcome;
+        assert_eq!(outcome == Outcome::Released, released, "{outcome:?}");
+        assert_eq!(matches!(outcome, Outcome::Ambiguous { .. }), !released, "{outcome:?}");
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -50,6 +51,9 @@ impl Recipient {
 pub struct Setup {
     directory: PathBuf,
     environment: BTreeMap<String, String>,
+    /// As whom it runs, if not as ourselves.
+    user: Option<(u32, u32)>,
+    binary: PathBuf,
     limits: BTreeMap<String, String>,
     recipients: Vec<Recipient>,
     top: String,
@@ -62,6 +66,8 @@ impl Setup {
         let this = Self {
             directory: ground().directory("maildt"),
             environment: BTreeMap::new(),
+            user: None,
+            binary: PathBuf::from(BINARY),
             limits: BTreeMap::new(),
             recipients: Vec::new(),
             top: String::new(),
@@ -82,6 +88,19 @@ impl Setup {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Runs it as another user, from a copy that this user can reach, with all its files in a directory of that user's.
+    pub fn under_user(mut self, uid: u32, gid: u32) -> Self {
+        self.binary = self.directory.join("bin-maildt");
+        fs::copy(BINARY, &self.binary).unwrap();
+        std::os::unix::fs::chown(&self.directory, Some(uid), Some(gid)).unwrap();
+        self.user = Some((uid, gid));
+        self
+    }
+
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory
     }
 
     pub fn without(mut self, name: &str) -> Self {
@@ -158,7 +177,10 @@ impl Setup {
 
     /// The binary with this environment and nothing else of ours.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(&self.binary);
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid).gid(gid);
+        }
         command.args(arguments).current_dir(&self.directory).env_clear().envs(&self.environment);
         for name in ["PATH", "HOME", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
@@ -218,6 +240,25 @@ impl App {
         self.await_address();
     }
 
+    /// Adds a recipient while it runs.
+    pub fn join(&mut self, recipient: Recipient) {
+        self.setup = self.setup.clone().recipient(recipient);
+        self.setup.write();
+        self.signal(Signal::SIGHUP);
+    }
+
+    /// Adds a recipient once every folder of every mailbox is watched: only what is sent from then on is seen live.
+    #[track_caller]
+    pub fn join_watched(&mut self, folders: usize, recipient: Recipient) {
+        eventually(s(20), "all folders are watched", || {
+            let scrape = self.metrics()?;
+            #[expect(clippy::cast_precision_loss, reason = "a few folders")]
+            let all = folders as f64;
+            super::wait::same(&scrape.sum("maildt_imap_up"), &all)
+        });
+        self.join(recipient);
+    }
+
     /// Waits until it tells its address.
     #[track_caller]
     pub fn listening(mut self) -> Self {
@@ -248,6 +289,10 @@ impl App {
     pub fn exit(&mut self, limit: Duration) -> ExitStatus {
         let status = self.process.as_mut().unwrap().wait(limit);
         status.unwrap_or_else(|| panic!("still there after {limit:?}\n{}", self.log_tail(40)))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().pid()
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -330,11 +375,11 @@ impl Drop for App {
     }
 }
 
-/// `… metrics listener ready … address=127.0.0.1:1234 …`
+/// `… metrics listener ready … address=127.0.0.1:1234 …`, or the same as JSON.
 fn address_in(log: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("metrics listener ready"))?;
-    let (_, rest) = line.split_once("address=")?;
-    rest.trim_start_matches('"').split([' ', '"']).next()?.parse().ok()
+    let (_, rest) = line.split_once("address")?;
+    rest.trim_start_matches(['"', '=', ':']).split([' ', '"']).next()?.parse().ok()
 }
 
 #[test]

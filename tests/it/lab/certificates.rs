@@ -65,7 +65,7 @@ impl Certificates {
             let key = KeyPair::generate().unwrap();
             let certificate = leaf(presents).signed_by(&key, issuer).unwrap();
             let path = directory.join(format!("{}.pem", presents.name()));
-            fs::write(&path, certificate.pem() + &key.serialize_pem()).unwrap();
+            fs::write(&path, key.serialize_pem() + &certificate.pem()).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         }
         Self { directory: directory.to_owned() }
@@ -76,7 +76,7 @@ impl Certificates {
         self.directory.join("ca.pem")
     }
 
-    /// A server's certificate followed by its key, in one file.
+    /// A server's key followed by its certificate, in one file: Postfix wants the key first.
     pub fn server(&self, presents: Presents) -> PathBuf {
         self.directory.join(format!("{}.pem", presents.name()))
     }

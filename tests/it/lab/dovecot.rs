@@ -21,10 +21,20 @@ pub const DOMAIN: &str = "lab.test";
 pub const PASSWORD: &str = "probe-pass-1";
 
 /// What the tag of `user+TAG@lab.test` asks for, besides the tags that Postfix knows.
-const SIEVE: &str = r#"require ["envelope", "subaddress", "fileinto", "mailbox", "vacation", "variables"];
+const SIEVE: &str = r#"require ["envelope", "subaddress", "fileinto", "mailbox", "vacation", "variables", "editheader"];
 if envelope :detail :is "to" "junk" { fileinto :create "Junk"; stop; }
 if envelope :detail :is "to" "archive" { fileinto :create "Archive"; stop; }
 if envelope :detail :is "to" "away" { vacation :days 1 "I am away."; }
+if envelope :detail :matches "to" "redirect-*" { redirect "${1}@lab.test"; stop; }
+if envelope :detail :matches "to" "list-*" {
+  set "to" "${1}";
+  if header :matches "Subject" "*" { set "subject" "${1}"; }
+  deleteheader "Subject";
+  addheader "Subject" "[list] ${subject}";
+  addheader "List-Id" "<list.lab.test>";
+  redirect "${to}@lab.test";
+  stop;
+}
 "#;
 
 /// A running Dovecot.
@@ -51,7 +61,8 @@ impl Dovecot {
         Ok(root)
     }
 
-    pub fn start(directory: &Path, root: &Path, certificates: &Certificates) -> Self {
+    /// Starts it; what Sieve redirects goes to `submission`, a port of this machine.
+    pub fn start(directory: &Path, root: &Path, certificates: &Certificates, submission: u16) -> Self {
         let (imap, imaps) = (free_port(), free_port());
         for folder in ["run", "mail", "home", "sieve"] {
             fs::create_dir_all(directory.join(folder)).unwrap();
@@ -62,7 +73,7 @@ impl Dovecot {
         let script = directory.join("sieve/before.sieve");
         fs::write(&script, SIEVE).unwrap();
         let config = directory.join("dovecot.conf");
-        fs::write(&config, configuration(directory, root, certificates, imap, imaps)).unwrap();
+        fs::write(&config, configuration(directory, root, certificates, [imap, imaps, submission])).unwrap();
         run(program(root, "usr/bin/sievec").arg("-c").arg(&config).arg(&script));
         let mut dovecot = program(root, "usr/sbin/dovecot");
         dovecot.args(["-F", "-c"]).arg(&config);
@@ -128,8 +139,7 @@ fn configuration(
     directory: &Path,
     root: &Path,
     certificates: &Certificates,
-    imap: u16,
-    imaps: u16,
+    [imap, imaps, submission]: [u16; 3],
 ) -> String {
     let dir = directory.display();
     let uid = mail_uid();
@@ -142,6 +152,7 @@ state_dir = {dir}/run
 log_path = {dir}/dovecot.log
 log_timestamp = "%Y-%m-%dT%H:%M:%S.%{{usecs}} "
 deliver_log_format = msgid=%m %$
+submission_host = 127.0.0.1:{submission}
 import_environment = LD_LIBRARY_PATH
 protocols = imap lmtp
 listen = {addresses}
@@ -209,6 +220,7 @@ protocol lmtp {{
 plugin {{
   sieve = file:{dir}/home/none;active={dir}/home/none.sieve
   sieve_before = {dir}/sieve/before.sieve
+  sieve_extensions = +editheader
 }}
 "#
     );

@@ -32,7 +32,10 @@ n=0
 turn=CONT
 while [ $n -lt 100 ] && [ -n "$(left "$1")" ]; do sleep 0.1; n=$((n+1)); done
 turn=KILL; left "$1" >/dev/null
-[ -n "$MAILDT_TEST_KEEP" ] || rm -rf "$1"
+[ -n "$MAILDT_TEST_KEEP" ] || {
+  awk -v root="$1/" 'index($2, root) == 1 { print $2 }' /proc/mounts | while read -r place; do umount -l "$place"; done
+  rm -rf "$1"
+}
 "#;
 
 /// The one ground of this test process.

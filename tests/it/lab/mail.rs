@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::certificates::Certificates;
 use super::dovecot::{DOMAIN, Dovecot};
-use super::ground::ground;
+use super::ground::{free_port, ground};
 use super::letter::Letter;
 use super::maildir::Maildir;
 use super::policy::Policy;
@@ -46,9 +46,16 @@ impl MailLab {
         let directory = ground().directory("mail");
         let certificates = Certificates::write(&directory.join("tls"));
         let policy = Policy::start();
-        let dovecot = Dovecot::start(&directory.join("dovecot"), &dovecot_root, &certificates);
-        let postfix =
-            Postfix::start(&directory.join("postfix"), &postfix_root, &certificates, &dovecot, &policy);
+        let plain = free_port();
+        let dovecot = Dovecot::start(&directory.join("dovecot"), &dovecot_root, &certificates, plain);
+        let postfix = Postfix::start(
+            &directory.join("postfix"),
+            &postfix_root,
+            &certificates,
+            &dovecot,
+            &policy,
+            plain,
+        );
         Ok(Self { certificates, dovecot, postfix, policy })
     }
 

@@ -56,6 +56,7 @@ impl Postfix {
         certificates: &Certificates,
         dovecot: &Dovecot,
         policy: &Policy,
+        plain: u16,
     ) -> Self {
         let config = directory.join("etc");
         for folder in [&config, &directory.join("spool"), &directory.join("data")] {
@@ -63,7 +64,7 @@ impl Postfix {
         }
         let owner = User::from_name("postfix").unwrap().unwrap();
         chown(directory.join("data"), Some(owner.uid.as_raw()), None).unwrap();
-        let (plain, submission, smtps) = (free_port(), free_port(), free_port());
+        let (submission, smtps) = (free_port(), free_port());
         fs::write(config.join("main.cf"), main_cf(directory, root, certificates, dovecot, policy)).unwrap();
         fs::write(config.join("master.cf"), master_cf(certificates, plain, submission, smtps)).unwrap();
         fs::write(config.join("aliases"), aliases()).unwrap();

@@ -38,9 +38,48 @@ impl Cluster {
         Self::with_environment(Vec::new())
     }
 
-    pub fn with_environment(environment: Vec<(String, String)>) -> Self {
-        let binaries = binaries();
+    /// One whose clock the test sets, or why there is none on this machine.
+    pub fn with_clock() -> Result<(Self, Clock), String> {
+        let library = [
+            "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+            "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+            "/usr/lib/faketime/libfaketime.so.1",
+            "/usr/lib64/faketime/libfaketime.so.1",
+        ]
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists())
+        .ok_or("libfaketime is missing (Debian: libfaketime)")?;
+        let clock = Clock(ground().directory("clock").join("offset"));
+        clock.set("+0");
+        let environment = [
+            ("LD_PRELOAD", library),
+            ("FAKETIME_TIMESTAMP_FILE", clock.0.to_str().unwrap()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok((Self::with_environment(environment.to_vec()), clock))
+    }
+
+    /// One on a small disk of its own, in a place that [`Cluster::fill_disk`] can fill.
+    pub fn on_small_disk(megabytes: u32) -> Result<Self, String> {
         let directory = ground().directory("postgres");
+        let size = format!("size={megabytes}m");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&directory).output();
+        match mounted {
+            Ok(output) if output.status.success() => {}
+            other => return Err(format!("no disk of its own can be mounted: {other:?}")),
+        }
+        Ok(Self::made_in(directory, Vec::new()))
+    }
+
+    pub fn with_environment(environment: Vec<(String, String)>) -> Self {
+        Self::made_in(ground().directory("postgres"), environment)
+    }
+
+    fn made_in(directory: PathBuf, environment: Vec<(String, String)>) -> Self {
+        let binaries = binaries();
         if let Some(owner) = owner() {
             chown(&directory, Some(owner.0), Some(owner.1)).unwrap();
         }
@@ -52,7 +91,7 @@ impl Cluster {
             .arg(&data));
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nfsync = off\n\
-             full_page_writes = off\nsynchronous_commit = off\nmax_connections = 300\nshared_buffers = '32MB'\n\
+             full_page_writes = off\nmax_connections = 300\nshared_buffers = '32MB'\n\
              log_line_prefix = '%m [%p] %d '\nautovacuum_naptime = '10min'\n",
             this.port,
             this.directory.display()
@@ -85,11 +124,32 @@ impl Cluster {
         });
     }
 
+    /// Starts it, unless it still runs.
+    pub fn start_if_ended(&self) {
+        let ended = self.process.lock().unwrap().as_mut().is_none_or(|process| process.status().is_some());
+        if ended {
+            self.start();
+        }
+    }
+
     /// Ends it at once; its connections break.
     pub fn stop(&self) {
         if let Some(mut process) = self.process.lock().unwrap().take() {
             process.stop();
         }
+    }
+
+    /// Leaves no byte free on its disk.
+    pub fn fill_disk(&self) {
+        use std::io::Write;
+        let mut file = fs::File::create(self.directory.join("ballast")).unwrap();
+        let (big, small) = (vec![0; 1 << 16], vec![0; 512]);
+        while file.write_all(&big).is_ok() {}
+        while file.write_all(&small).is_ok() {}
+    }
+
+    pub fn free_disk(&self) {
+        fs::remove_file(self.directory.join("ballast")).unwrap();
     }
 
     /// Stops all its processes where they are.
@@ -134,6 +194,18 @@ impl Drop for Cluster {
     }
 }
 
+/// The clock of a cluster: how far it is from the true one, as libfaketime reads it.
+pub struct Clock(PathBuf);
+
+impl Clock {
+    /// `+3600s`, `-1h`, `+0`.
+    pub fn set(&self, offset: &str) {
+        let next = self.0.with_extension("next");
+        fs::write(&next, offset).unwrap();
+        fs::rename(next, &self.0).unwrap();
+    }
+}
+
 /// One test's database.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -156,6 +228,28 @@ impl Database {
         self.port
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A statement from another database of the same cluster.
+    pub fn administer(&self, statement: &str) {
+        runtime().block_on(async {
+            let client = connect(self.port, "postgres").await.unwrap();
+            client.batch_execute(statement).await.unwrap();
+        });
+    }
+
+    /// Begins a transaction with this statement; it is rolled back when the client is dropped.
+    pub fn transaction(&self, statement: &str) -> Client {
+        runtime().block_on(async {
+            let client = connect(self.port, &self.name).await.unwrap();
+            client.batch_execute("BEGIN").await.unwrap();
+            client.batch_execute(statement).await.unwrap();
+            client
+        })
+    }
+
     /// One statement on a connection of its own, directly and not through any proxy.
     pub fn query(
         &self,
@@ -174,6 +268,7 @@ async fn connect(port: u16, database: &str) -> Result<Client, tokio_postgres::Er
         .password("unused-password")
         .dbname(database)
         .connect_timeout(s(5))
+        .options("-c lock_timeout=10s")
         .connect(NoTls)
         .await?;
     tokio::spawn(connection);

@@ -127,6 +127,13 @@ pub fn family(ancestor: u32) -> Vec<u32> {
     found
 }
 
+/// The most memory that a process ever had resident, in MiB.
+pub fn peak_memory(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
 /// Sends a signal to every process below `ancestor`, itself first.
 pub fn signal_family(ancestor: u32, signal: Signal) {
     for member in family(ancestor) {

@@ -71,6 +71,10 @@ impl Trap {
         );
     }
 
+    pub fn has_sprung(&self) -> bool {
+        *self.stand.borrow() != Stand::Armed
+    }
+
     /// Lets the connection go on.
     pub fn release(&self) {
         self.stand.send_replace(Stand::Released);
