@@ -128,6 +128,27 @@ fn a_deposed_instance_sends_nothing_more() {
 }
 
 #[test]
+fn a_lease_taken_unnoticed_is_noticed_at_the_next_claim() {
+    let Some(world) = World::new("a_lease_taken_unnoticed_is_noticed_at_the_next_claim") else { return };
+    let names: Vec<String> = (0..6).map(|n| format!("r{n}")).collect();
+    // By itself it would look after the lease only in 20 s.
+    let one = world
+        .setup()
+        .limit("interval_min", "\"2s\"")
+        .limit("lease", "\"60s\"")
+        .limit("lease_renew", "\"20s\"")
+        .recipients(names.iter().map(|n| Recipient::new(n, &world.address(n)).interval("2s")))
+        .start();
+    eventually(s(20), "it works", || so(world.smtp().tokens_sent().len() > 6, || "not yet".to_owned()));
+    let taken = "UPDATE maildt.lease SET holder = gen_random_uuid(), epoch = epoch + 1, \
+        expires_at = clock_timestamp() + interval '1 minute', renewed_at = clock_timestamp()";
+    world.database.query(taken, &[]).unwrap();
+    eventually(s(10), "it stands by", || so(!is_active(&one)?, || "it is active".to_owned()));
+    let before = world.smtp().tokens_sent().len();
+    throughout(s(4), "it sends nothing", || same(&world.smtp().tokens_sent().len(), &before));
+}
+
+#[test]
 fn a_restart_storm_sends_no_burst() {
     let Some(world) = World::new("a_restart_storm_sends_no_burst") else { return };
     let names: Vec<String> = (0..4).map(|n| format!("r{n}")).collect();
