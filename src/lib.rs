@@ -10,12 +10,13 @@
 //!                                     domain   (decides, touches nothing)
 //! ```
 //!
-//! 1. **A probe is due.** [`schedule`] asks the database what is due, at most as many as a sender has free connections, and
-//!    claims it: [`store`] (`store/schedule.rs`) commits a row in state `sending` and the next due time
+//! 1. **A probe is due.** [`schedule`] asks the database what is due, no more than a sender can start at once or within a
+//!    moment, and claims it: [`store`] (`store/schedule.rs`) commits a row in state `sending` and the next due time
 //!    ([`domain::plan`]) in one transaction. Only then a byte goes out.
 //! 2. **It is sent.** [`domain::message`] composes it around a signed [`domain::token`]. [`smtp`] hands it over, phase by
-//!    phase, and answers with a [`domain::submission::Attempt`]: accepted, refused, failed, or ambiguous. Whether a failed
-//!    attempt is made again says [`domain::retry`]; an ambiguous one never is.
+//!    phase, and answers with a [`domain::submission::Attempt`]: accepted, refused, failed, ambiguous, or released by our own
+//!    stop. Whether a failed attempt is made again says [`domain::retry`], the engine begins it when its time has come
+//!    (`engine/verdict.rs`); an ambiguous one is never made again.
 //! 3. **It is looked for.** [`imap::watch`] has one connection for each folder. Its loop is `imap/watch/folder.rs`, what a
 //!    look is stands in `imap/watch/look.rs`. The [`imap::Outlook`] tells it what is expected, so that it asks the server
 //!    more often while a probe is young. It says what it [found](imap::Found) and, as important, when a look was
