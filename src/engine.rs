@@ -5,11 +5,13 @@
 //! only after the commit. While the database is away it goes on deciding about what it has.
 
 pub mod clock;
+mod commit;
 mod desk;
 mod journal;
 mod sight;
 mod standing;
 mod table;
+mod upkeep;
 mod verdict;
 
 use std::collections::HashSet;
@@ -18,24 +20,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
 use crate::complaint::Complaint;
 use crate::domain::id::ProbeId;
-use crate::domain::probe::{Effect, Event, Kind, Probe, State};
+use crate::domain::probe::{Event, Probe, State};
 use crate::domain::recipient::Recipient;
-use crate::domain::retry::{self, Next, Rhythm, Tried};
+use crate::domain::retry::{self, Rhythm, Tried};
 use crate::domain::submission::{Attempt, Outcome};
-use crate::imap::watch::Place;
 use crate::imap::{self, Found};
 use crate::metrics::{Metrics, Readiness};
-use crate::store::{Fence, FolderMark, Keys, Sample, Saved, Store};
+use crate::store::{Fence, Keys, Sample, Store};
 
 pub use standing::Standings;
 
 use clock::DatabaseClock;
 use desk::{Desk, Desks};
-use journal::{Entry, Journal, Release, Then, Written};
+use journal::{Journal, Then};
 use table::Table;
 
 /// What the scheduler and the senders tell the engine.
@@ -254,26 +255,6 @@ impl Engine {
         }
     }
 
-    /// Says when every mailbox has been observed for the first time.
-    fn note_observed(&self) {
-        if self.desks.values().all(Desk::is_observed) {
-            self.observed.cancel();
-        }
-    }
-
-    /// Tells the watchers how far back an open probe may be found.
-    fn look_back(&self) {
-        for (name, desk) in &self.desks {
-            let oldest = self
-                .table
-                .iter()
-                .filter(|tracked| tracked.probe.state.is_open() && tracked.probe.mailbox == *name)
-                .map(|tracked| tracked.probe.first_attempt_at)
-                .min();
-            desk.look_back(oldest);
-        }
-    }
-
     /// Works until `stop` is cancelled and everything is drained, or until another instance takes over.
     pub async fn run(mut self, stop: CancellationToken) -> End {
         let mut tick = tokio::time::interval(Duration::from_millis(250));
@@ -401,248 +382,6 @@ impl Engine {
             tracked.accepted = Some(ended);
         }
         self.await_arrival(id, ended);
-    }
-
-    /// Applies an event in memory and queues the save.
-    fn apply(&mut self, id: ProbeId, event: Event, then: Then) {
-        let now = Instant::now();
-        let Some(tracked) = self.table.get_mut(id) else { return self.let_go(then.holds.as_ref()) };
-        let before = tracked.probe.clone();
-        match before.clone().apply(event) {
-            Err(unfit) => {
-                debug!(probe = %id, %unfit, "event without effect");
-                self.let_go(then.holds.as_ref());
-            }
-            Ok((after, _)) if after == before && tracked.unsaved == 0 => {
-                // Nothing new and everything committed: the message may go at once.
-                self.release(then.release);
-                self.let_go(then.holds.as_ref());
-            }
-            Ok((after, effects)) => {
-                self.journal.push(Entry { probe: after.clone(), effects, then });
-                tracked.unsaved += 1;
-                tracked.probe = Probe { version: after.version + 1, ..after };
-                self.set_time(id);
-                self.table.touch(id, now);
-            }
-        }
-    }
-
-    /// Sets when a probe's time comes after a transition. A deadline that runs goes on running.
-    fn set_time(&mut self, id: ProbeId) {
-        let Some(tracked) = self.table.get(id) else { return };
-        let (state, retry_at) = (tracked.probe.state, tracked.probe.next_attempt_at);
-        let mailbox = tracked.probe.mailbox.clone();
-        match state {
-            State::Deferred => self.table.set_deadline(id, retry_at.map(|at| self.clock.instant(at))),
-            State::Accepted | State::Unconfirmed => {}
-            _ => self.table.set_deadline(id, None),
-        }
-        if !state.is_open()
-            && let Some(desk) = self.desks.get(&mailbox)
-        {
-            desk.outlook.settle(id);
-        }
-    }
-
-    /// Nothing more is to be known of a probe here.
-    fn forget(&mut self, probe: &Probe) {
-        self.table.remove(probe.id);
-        self.standings.closed(probe);
-        if let Some(desk) = self.desks.get(&probe.mailbox) {
-            desk.outlook.settle(probe.id);
-        }
-    }
-
-    fn written(&mut self, written: Written) -> Option<End> {
-        match written {
-            Written::Done(entries) => {
-                self.complaint.over("the results kept in memory are written");
-                for (entry, saved) in entries {
-                    self.saved(entry, saved);
-                }
-                None
-            }
-            Written::Delayed(reason) => {
-                self.complaint.say(&reason, "results are kept in memory until the database takes them");
-                None
-            }
-            Written::Fenced => Some(End::Deposed),
-            Written::Refused(entry, reason) => {
-                error!(probe = %entry.probe.id, %reason, "the database refuses a probe's change; the change is dropped");
-                self.let_go(entry.then.holds.as_ref());
-                self.tainted.insert(entry.probe.id);
-                self.forget(&entry.probe);
-                None
-            }
-        }
-    }
-
-    fn saved(&mut self, entry: Entry, saved: Saved) {
-        let Entry { probe, effects, then } = entry;
-        self.let_go(then.holds.as_ref());
-        if let Some(tracked) = self.table.get_mut(probe.id) {
-            tracked.unsaved = tracked.unsaved.saturating_sub(1);
-        }
-        if saved == Saved::Gone {
-            debug!(probe = %probe.id, "a probe's row was removed before its last change");
-            return self.forget(&probe);
-        }
-        if probe.kind == Kind::Scheduled {
-            self.count(&probe, &effects);
-        }
-        self.release(then.release);
-        if let Some(address) = then.starts {
-            self.send_again(probe, address);
-        }
-    }
-
-    /// The next attempt is committed: it may begin.
-    fn send_again(&mut self, probe: Probe, address: Arc<str>) {
-        let id = probe.id;
-        let probe = Probe { version: probe.version + 1, ..probe };
-        if self.retries.send(Retry { probe, address }).is_err() {
-            // The scheduler has stopped: it is made again at the next start.
-            let at = self.clock.at(Instant::now());
-            let event = Event::Attempted { at, attempt: Attempt::released(), next: Next::GiveUp };
-            self.apply(id, event, Then::default());
-        }
-    }
-
-    fn count(&mut self, probe: &Probe, effects: &[Effect]) {
-        self.standings.changed(probe);
-        let Some(recipient) = self.metrics.recipient(probe.recipient()) else { return };
-        let at = probe.arrival.as_ref().map_or(probe.attempt_at, |arrival| arrival.at);
-        for effect in effects {
-            match effect {
-                Effect::Sent { submission_delay } => {
-                    recipient.sent();
-                    recipient.set_last_send(probe.accepted_at.unwrap_or(probe.attempt_at));
-                    self.metrics.sender(&probe.sender).submission_delay(*submission_delay);
-                }
-                Effect::SendFailure(reason) => recipient.send_failure(*reason),
-                Effect::Verdict(verdict) => {
-                    recipient.result(*verdict);
-                    match verdict {
-                        crate::domain::verdict::Verdict::Missing => recipient.missing(),
-                        crate::domain::verdict::Verdict::Delivered => recipient.set_last_success(at),
-                        _ => {}
-                    }
-                    info!(
-                        probe = %probe.id,
-                        recipient = %self.standings.public_name(probe.recipient()),
-                        result = verdict.as_str(),
-                        latency_ms = probe.arrival.as_ref().and_then(|a| a.latency).map(|l| l.as_millis()),
-                        "probe judged"
-                    );
-                }
-                Effect::Timed(latency) => recipient.delivered(*latency, probe.id, at),
-                Effect::LastLatency(latency) => recipient.set_last_latency(*latency),
-                Effect::Placed(placement) => recipient.placement(*placement),
-                Effect::LateArrival => recipient.late_arrival(),
-                Effect::Duplicate => recipient.duplicate(),
-                Effect::Misrouted => recipient.misrouted(),
-            }
-        }
-    }
-
-    fn release(&self, release: Option<Release>) {
-        let Some(Release { mailbox, message }) = release else { return };
-        if let Some(desk) = self.desks.get(&mailbox) {
-            desk.watch.release(&message);
-        }
-    }
-
-    fn hold(&mut self, place: &Place) {
-        if let Some(desk) = self.desks.get_mut(&place.mailbox) {
-            desk.folders.entry(place.folder.clone()).or_default().hold();
-        }
-    }
-
-    fn let_go(&mut self, holds: Option<&Arc<Place>>) {
-        let Some(place) = holds else { return };
-        let desk = self.desks.get_mut(&place.mailbox);
-        if let Some(folder) = desk.and_then(|desk| desk.folders.get_mut(&place.folder)) {
-            folder.let_go();
-        }
-    }
-
-    /// Keeps how far the folders have been examined. A mark that is not kept costs a look further back, nothing else.
-    fn keep_marks(&mut self) {
-        if self.journal.is_stalled() || self.marks.as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
-        }
-        let mut marks = Vec::new();
-        for (mailbox, desk) in &mut self.desks {
-            for (name, folder) in &mut desk.folders {
-                if let Some(resume) = folder.take_mark() {
-                    marks.push(FolderMark {
-                        mailbox: mailbox.to_string(),
-                        folder: name.to_string(),
-                        uidvalidity: resume.uidvalidity,
-                        next_uid: resume.next_uid,
-                    });
-                }
-            }
-        }
-        if !marks.is_empty() {
-            let (store, fence) = (self.store.clone(), self.fence);
-            self.marks = Some(tokio::spawn(async move { store.keep_folder_marks(fence, &marks).await }));
-        }
-    }
-
-    fn sample_clock(&mut self) {
-        if self.clock_sample.is_none() {
-            let store = self.store.clone();
-            self.clock_sample = Some(tokio::spawn(async move { store.now().await }));
-        }
-    }
-
-    /// Looks for open probes that nobody holds: rows whose change was refused or given up. None stays open for ever.
-    fn look_for_strays(&mut self) {
-        if self.strays.is_some() || !self.journal.is_empty() {
-            return;
-        }
-        let known = self.table.iter().map(|tracked| tracked.probe.id).collect();
-        let store = self.store.clone();
-        self.strays = Some(tokio::spawn(async move { store.open_probes_besides(&known).await }));
-    }
-
-    fn take_in(&mut self, strays: Option<Vec<Probe>>) {
-        for probe in strays.unwrap_or_default() {
-            if self.table.get(probe.id).is_some() {
-                continue;
-            }
-            warn!(probe = %probe.id, state = probe.state.as_str(), "an open probe that nobody held is taken in");
-            let id = probe.id;
-            self.adopt(probe);
-            if self.tainted.remove(&id) {
-                let at = self.clock.at(Instant::now());
-                let note = "a result could not be saved".to_owned();
-                self.apply(id, Event::GivenUp { at, note }, Then::default());
-            }
-        }
-    }
-
-    /// Marks that were not kept are kept the next time.
-    fn marks_kept(&mut self, kept: bool) {
-        if !kept {
-            self.desks.values_mut().flat_map(|desk| desk.folders.values_mut()).for_each(desk::Folder::unkeep);
-        }
-    }
-
-    fn correct_clock(&mut self, sample: Option<Sample>) {
-        // A slow answer tells little about the time.
-        let Some(sample) = sample.filter(|sample| sample.took < Duration::from_millis(500)) else { return };
-        if let Some(jump) = self.clock.correct(sample.at, sample.time, Duration::from_secs(2)) {
-            warn!(
-                seconds = jump.as_secs(),
-                "the database's clock was set; deadlines of probes under way stay where they were"
-            );
-            for desk in self.desks.values_mut() {
-                desk.clock.shift(jump);
-            }
-        }
     }
 }
 

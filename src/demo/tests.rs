@@ -91,14 +91,6 @@ impl Raw<TcpStream> {
     }
 }
 
-impl Raw<TlsStream<TcpStream>> {
-    async fn connect_tls(server: &MailServer, address: SocketAddr) -> Self {
-        let tcp = TcpStream::connect(address).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(tls(server, tcp).await.unwrap()) }
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();

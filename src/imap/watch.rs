@@ -207,6 +207,12 @@ impl Watch {
         }
     }
 
+    /// Whether no released message of this folder waits for its clean-up.
+    #[must_use]
+    pub fn is_clean(&self, folder: &str) -> bool {
+        self.folders.get(folder).is_none_or(|releases| releases.is_empty())
+    }
+
     /// The folders as they are watched: as configured, without repetitions. A round is complete when each of them has
     /// told a [`Synced`] of it.
     #[must_use]

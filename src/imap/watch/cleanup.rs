@@ -64,6 +64,11 @@ impl Releases {
         }
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty()
+    }
+
     /// The folder's numbering began anew: what waits is not what it was.
     pub(super) fn clear(&self) {
         *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = Queue::default();
