@@ -27,7 +27,7 @@ struct Busy {
 
 impl Outgoing {
     /// A submission that is quick: while they are, a claimed probe may wait for the end of one.
-    const QUICK: Duration = Duration::from_millis(250);
+    const QUICK: Duration = Duration::from_secs(1);
 
     #[must_use]
     pub fn new(pool: Pool, from: Arc<str>) -> Self {
