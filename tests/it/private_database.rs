@@ -24,10 +24,12 @@ fn two_more_are_delivered(app: &App) {
     });
 }
 
-fn postmaster(setup: &Setup) -> Pid {
+/// An error while none has written down its number.
+fn postmaster(setup: &Setup) -> Look<Pid> {
     let file = setup.directory().join("data/pgdata/postmaster.pid");
-    let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    Pid::from_raw(text.lines().next().unwrap().parse().unwrap())
+    let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let number = text.lines().next().and_then(|line| line.trim().parse().ok());
+    number.map(Pid::from_raw).ok_or_else(|| format!("{} is empty", file.display()))
 }
 
 fn alive(pid: Pid) -> bool {
@@ -46,11 +48,11 @@ fn survives_kills(lab: &BuiltIn, setup: Setup) {
     app.start_again();
     two_more_are_delivered(&app);
 
-    let killed = postmaster(&app.setup);
+    let killed = postmaster(&app.setup).unwrap();
     kill(killed, Signal::SIGKILL).unwrap();
     eventually(s(30), "another one works", || {
         app.healthy().unwrap();
-        so(postmaster(&app.setup) != killed, || "not yet".to_owned())
+        so(postmaster(&app.setup)? != killed, || "not yet".to_owned())
     });
     two_more_are_delivered(&app);
 
@@ -70,7 +72,7 @@ fn survives_kills(lab: &BuiltIn, setup: Setup) {
     let different: std::collections::HashSet<&String> = ids.iter().collect();
     assert_eq!(different.len(), ids.len(), "a token was sent twice");
 
-    let last = postmaster(&app.setup);
+    let last = postmaster(&app.setup).unwrap();
     let (status, _) = app.term();
     assert_eq!(status.code(), Some(0));
     eventually(s(10), "it takes its database with it", || so(!alive(last), || "still there".to_owned()));
