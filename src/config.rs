@@ -43,6 +43,7 @@ pub use problem::{Fault, Origin, Place, Problem, Problems};
 pub use recipient::{Provisioned, RecipientDefaults, return_mode as parse_return_mode};
 pub use web::{Proxy, PublicUrl};
 
+use crate::domain::quiet::Quiet;
 use crate::secret::Secret;
 use problem::Findings;
 use recipient::{INTERVAL_MAX, Surroundings, THRESHOLD_MAX};
@@ -79,6 +80,7 @@ pub struct Config {
     pub public_url: PublicUrl,
     pub admin: Admin,
     pub alerts: Alerts,
+    pub quiet: Quiet,
     pub tls_ca_file: Option<PathBuf>,
     /// For SMTP, IMAP, HTTP and PostgreSQL, with the certificates of `tls_ca_file`.
     pub tls: Arc<rustls::ClientConfig>,
@@ -185,6 +187,7 @@ impl Config {
             public_url: public_url?,
             admin,
             alerts,
+            quiet: Quiet::default(),
             tls_ca_file,
             tls: tls?,
             secret_key,

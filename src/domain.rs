@@ -4,11 +4,13 @@
 //! arbitrary histories by property tests.
 
 pub mod address;
+pub mod alert;
 pub mod id;
 pub mod message;
 pub mod plan;
 pub mod probe;
 pub mod proof;
+pub mod quiet;
 pub mod recipient;
 pub mod report;
 pub mod retry;

@@ -63,6 +63,8 @@ pub mod store;
 
 pub mod metrics;
 
+pub mod notify;
+
 // Around it.
 
 pub mod check;

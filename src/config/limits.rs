@@ -45,6 +45,24 @@ pub struct Limits {
     pub lease_renew: Duration,
     /// How long a graceful stop may take.
     pub drain: Duration,
+    /// How long an alert waits for others of its kind, to share a message; with more coming in, up to twice as long.
+    pub alert_gather: Duration,
+    /// How long a fault of a sender that only one of its recipients met waits for a second one to meet it.
+    pub second_opinion: Duration,
+    /// An alert channel that fails for longer is an incident.
+    pub channel_down_after: Duration,
+    /// Pauses between tries on an alert channel.
+    pub channel_retry_min: Duration,
+    pub channel_retry_max: Duration,
+    /// One whole try on an alert channel.
+    pub channel_send: Duration,
+    /// A notification that nobody took for this long is given up.
+    pub notification_dead_after: Duration,
+    /// An outage of the database is told after this, and again at most this often, both from memory.
+    pub emergency_after: Duration,
+    pub emergency_again: Duration,
+    /// Between two pings of the heartbeat.
+    pub heartbeat: Duration,
     /// The shortest interval and the shortest alert threshold that a recipient may have.
     pub interval_min: Duration,
     pub threshold_min: Duration,
@@ -74,6 +92,16 @@ impl Default for Limits {
             lease: s(15),
             lease_renew: s(2),
             drain: s(10),
+            alert_gather: s(5),
+            second_opinion: s(300),
+            channel_down_after: s(300),
+            channel_retry_min: s(2),
+            channel_retry_max: s(300),
+            channel_send: s(30),
+            notification_dead_after: s(86_400),
+            emergency_after: s(60),
+            emergency_again: s(3600),
+            heartbeat: s(60),
             interval_min: s(30),
             threshold_min: s(10),
         }
@@ -115,6 +143,7 @@ impl Limits {
             ("reconnect_min", self.reconnect_min, "reconnect_max", self.reconnect_max),
             ("login_refused_min", self.login_refused_min, "login_refused_max", self.login_refused_max),
             ("database_retry_min", self.database_retry_min, "database_retry_max", self.database_retry_max),
+            ("channel_retry_min", self.channel_retry_min, "channel_retry_max", self.channel_retry_max),
         ];
         for (small_name, small, large_name, large) in ordered {
             if small > large {
@@ -186,6 +215,16 @@ impl Limits {
             lease,
             lease_renew,
             drain,
+            alert_gather,
+            second_opinion,
+            channel_down_after,
+            channel_retry_min,
+            channel_retry_max,
+            channel_send,
+            notification_dead_after,
+            emergency_after,
+            emergency_again,
+            heartbeat,
             interval_min,
             threshold_min,
         } = self;
@@ -210,6 +249,16 @@ impl Limits {
             ("lease", LimitMut::One(lease)),
             ("lease_renew", LimitMut::One(lease_renew)),
             ("drain", LimitMut::One(drain)),
+            ("alert_gather", LimitMut::One(alert_gather)),
+            ("second_opinion", LimitMut::One(second_opinion)),
+            ("channel_down_after", LimitMut::One(channel_down_after)),
+            ("channel_retry_min", LimitMut::One(channel_retry_min)),
+            ("channel_retry_max", LimitMut::One(channel_retry_max)),
+            ("channel_send", LimitMut::One(channel_send)),
+            ("notification_dead_after", LimitMut::One(notification_dead_after)),
+            ("emergency_after", LimitMut::One(emergency_after)),
+            ("emergency_again", LimitMut::One(emergency_again)),
+            ("heartbeat", LimitMut::One(heartbeat)),
             ("interval_min", LimitMut::One(interval_min)),
             ("threshold_min", LimitMut::One(threshold_min)),
         ]
