@@ -54,13 +54,7 @@ pub(super) async fn run(
         return Ok(if deposed.is_cancelled() { End::Deposed } else { End::Stopped });
     };
     info!(open_probes = beginning.open.len(), recipients = beginning.recipients.len(), "taking up the work");
-    // Their series exist from the start.
-    for name in config.senders.keys() {
-        service.metrics.sender(name);
-    }
-    for name in config.mailboxes.keys() {
-        service.metrics.mailbox(name);
-    }
+    show_accounts(service, &config);
     let (sight, sightings) = mpsc::channel(SIGHTINGS);
     let (tell, messages) = mpsc::unbounded_channel();
     let (watching, observed) = (CancellationToken::new(), CancellationToken::new());
@@ -181,6 +175,19 @@ fn watch_mailboxes(
         Watched { name: Arc::from(name.as_str()), watch, folders: Watch::folders(mailbox), outlook, recent }
     };
     config.mailboxes.iter().map(watch).collect()
+}
+
+/// Their series exist from the start.
+fn show_accounts(service: &Service, config: &Config) {
+    for name in config.senders.keys() {
+        service.metrics.sender(name);
+    }
+    for name in config.mailboxes.keys() {
+        service.metrics.mailbox(name);
+    }
+    for channel in config.alerts.channels() {
+        service.metrics.channel(channel.name());
+    }
 }
 
 /// Opens the book of incidents where it was closed.

@@ -240,7 +240,7 @@ impl Book {
         let mut changes = Vec::new();
         match occurrence {
             Occurrence::Accepted { sender, began, at } => {
-                self.accepted(&sender, began, at, now, &mut changes)
+                self.accepted(&sender, began, at, now, &mut changes);
             }
             Occurrence::Unanswered { sender, recipient, evidence } => {
                 self.unanswered(&sender, recipient, &evidence, now, &mut changes);
@@ -271,7 +271,7 @@ impl Book {
             Occurrence::Blind { mailbox, evidence } => self.blind(&mailbox, evidence, now, &mut changes),
             Occurrence::Sees { mailbox } => self.sees(&mailbox, now, &mut changes),
             Occurrence::ChannelDown { channel, evidence } => {
-                self.channel_down(channel, evidence, now, &mut changes)
+                self.channel_down(channel, evidence, now, &mut changes);
             }
             Occurrence::ChannelWorks { channel } => self.channel_works(&channel, now, &mut changes),
             Occurrence::Tick => self.tick(now, &mut changes),
