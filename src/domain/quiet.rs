@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-pub use weekly::{Days, End, Weekly};
+pub use weekly::{Days, End, Weekly, short_name};
 pub use window::{When, Window, show_time};
 
 /// How far [`Quiet::until`] looks ahead: windows that follow one another without a gap never end.

@@ -140,11 +140,7 @@ fn windows_describe_themselves() {
 #[test]
 fn what_never_ends_is_told_from_what_does() {
     let days = |text: &str| -> Days {
-        Weekday::Monday
-            .cycle_forward()
-            .take(7)
-            .filter(|day| text.contains(super::weekly::short_name(*day)))
-            .collect()
+        Weekday::Monday.cycle_forward().take(7).filter(|day| text.contains(short_name(*day))).collect()
     };
     let is_endless = |text: &str, hours: i64| {
         let end = End::After(SignedDuration::from_hours(hours));

@@ -130,6 +130,7 @@ impl fmt::Display for Weekly {
             f.write_str(&days.join(", "))?;
         }
         match self.end {
+            End::At(Time::MIN) => write!(f, " {} to 24:00", clock(self.start)),
             End::At(end) => write!(f, " {} to {}", clock(self.start), clock(end)),
             End::After(length) => write!(f, " {} for {length:#}", clock(self.start)),
         }
