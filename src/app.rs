@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 use crate::cli;
 use crate::clock;
 use crate::config::{Config, Problems, Purpose};
+use crate::engine::Unwritten;
 use crate::metrics::listener;
 use crate::metrics::{Build, ListenerState, Metrics, Readiness};
 
@@ -64,6 +65,10 @@ struct Service {
     readiness: watch::Sender<Readiness>,
     config: watch::Sender<Arc<Config>>,
     stop: CancellationToken,
+    /// Counted up when there is something new to tell.
+    outbox: watch::Sender<u64>,
+    /// What the database does not know yet.
+    memory: watch::Sender<Unwritten>,
 }
 
 /// Runs the service until a signal ends it.
@@ -116,6 +121,8 @@ async fn run_counting(
         readiness,
         config: watch::Sender::new(Arc::clone(&config)),
         stop: stop.clone(),
+        outbox: watch::Sender::default(),
+        memory: watch::Sender::default(),
     });
     let database = CancellationToken::new();
     let work = async {

@@ -4,6 +4,7 @@
 //! [`crate::domain`], and writes through a journal; the counters move and the messages are cleaned up
 //! only after the commit. While the database is away it goes on deciding about what it has.
 
+mod alerts;
 pub mod clock;
 mod commit;
 mod desk;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::complaint::Complaint;
+use crate::domain::alert::{Book, Occurrence};
 use crate::domain::id::ProbeId;
 use crate::domain::probe::{Event, Probe, State};
 use crate::domain::recipient::Recipient;
@@ -32,6 +34,7 @@ use crate::imap::{self, Found};
 use crate::metrics::{Metrics, Readiness};
 use crate::store::{Fence, Keys, Sample, Store};
 
+pub use alerts::{Alerts, Unwritten};
 pub use standing::Standings;
 
 use clock::DatabaseClock;
@@ -48,6 +51,8 @@ pub enum Message {
     Attempted { id: ProbeId, attempt: Box<Attempt>, ended: Instant },
     /// Recipients were added, changed or removed.
     RecipientsChanged(Vec<Recipient>),
+    /// Something that the alert channels tell about themselves.
+    Heard(Box<Occurrence>),
 }
 
 /// What the engine tells the scheduler: the row of a deferred probe says `sending` again, and it is to be sent.
@@ -114,6 +119,7 @@ pub struct Parts {
     pub clock: DatabaseClock,
     pub open: Vec<Probe>,
     pub standings: Standings,
+    pub alerts: Alerts,
     pub watched: Vec<Watched>,
     pub messages: mpsc::UnboundedReceiver<Message>,
     pub sightings: mpsc::Receiver<imap::Event>,
@@ -138,6 +144,10 @@ pub struct Engine {
     journal: Journal,
     desks: Desks,
     standings: Standings,
+    book: Book,
+    senders: HashSet<Arc<str>>,
+    outbox: watch::Sender<u64>,
+    memory: watch::Sender<Unwritten>,
     messages: mpsc::UnboundedReceiver<Message>,
     sightings: mpsc::Receiver<imap::Event>,
     retries: mpsc::UnboundedSender<Retry>,
@@ -180,6 +190,10 @@ impl Engine {
             table: Table::default(),
             desks,
             standings: parts.standings,
+            book: parts.alerts.book,
+            senders: parts.alerts.senders,
+            outbox: parts.alerts.outbox,
+            memory: parts.alerts.memory,
             messages: parts.messages,
             sightings: parts.sightings,
             retries: parts.retries,
@@ -194,6 +208,8 @@ impl Engine {
             marks: None,
             strays: None,
         };
+        engine.show_incidents();
+        engine.heed_recipients(&parts.alerts.recipients);
         engine.take_over(parts.open);
         engine.note_observed();
         engine
@@ -298,6 +314,7 @@ impl Engine {
             self.sample_clock();
             self.table.sweep(now);
             self.observe_mailboxes(now);
+            self.look_after_incidents();
         }
         if beat.is_multiple_of(20) {
             self.look_back();
@@ -347,12 +364,19 @@ impl Engine {
             Message::Claimed(probe, recipient) => {
                 if let Some(recipient) = recipient {
                     self.standings.meet(&recipient);
+                    if !self.book.knows(recipient.id) {
+                        self.book.meet(&recipient);
+                    }
                 }
                 self.standings.opened(&probe);
                 self.table.insert(*probe, None, now);
             }
             Message::Attempted { id, attempt, ended } => self.attempted(id, *attempt, ended),
-            Message::RecipientsChanged(recipients) => self.standings.set_recipients(&recipients),
+            Message::RecipientsChanged(recipients) => {
+                self.standings.set_recipients(&recipients);
+                self.heed_recipients(&recipients);
+            }
+            Message::Heard(occurrence) => self.hear_of(*occurrence),
         }
     }
 

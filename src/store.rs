@@ -6,6 +6,7 @@
 
 mod fence;
 mod folders;
+mod incidents;
 mod keys;
 mod lease;
 mod migrate;
@@ -30,7 +31,7 @@ pub use fence::Fence;
 pub use folders::FolderMark;
 pub use keys::Keys;
 pub use lease::Tenure;
-pub use probes::{Memory, Saved};
+pub use probes::{Memory, Save, Saved};
 pub use recipients::{Provisioned, Provisioning};
 pub use schedule::{Claim, Claimed, Outstanding};
 

@@ -11,9 +11,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Mailbox, Sender};
+use crate::domain::alert::{Book, Kind, Policy, Snapshot};
 use crate::domain::token::SigningKey;
 use crate::engine::clock::DatabaseClock;
-use crate::engine::{End, Engine, Pace, Parts, Standings, Watched};
+use crate::engine::{Alerts, End, Engine, Pace, Parts, Standings, Watched};
 use crate::imap::watch::Setting;
 use crate::imap::{Outlook, Resume, Watch};
 use crate::schedule::{Outgoing, Scheduler};
@@ -34,6 +35,7 @@ struct Beginning {
     memories: Vec<Memory>,
     marks: Vec<FolderMark>,
     recent: HashMap<String, jiff::Timestamp>,
+    alerts: Snapshot,
 }
 
 /// Works until told to stop, deposed, or until the configuration of the accounts changes (also [`End::Stopped`]).
@@ -52,13 +54,7 @@ pub(super) async fn run(
         return Ok(if deposed.is_cancelled() { End::Deposed } else { End::Stopped });
     };
     info!(open_probes = beginning.open.len(), recipients = beginning.recipients.len(), "taking up the work");
-    // Their series exist from the start.
-    for name in config.senders.keys() {
-        service.metrics.sender(name);
-    }
-    for name in config.mailboxes.keys() {
-        service.metrics.mailbox(name);
-    }
+    show_accounts(service, &config);
     let (sight, sightings) = mpsc::channel(SIGHTINGS);
     let (tell, messages) = mpsc::unbounded_channel();
     let (watching, observed) = (CancellationToken::new(), CancellationToken::new());
@@ -70,6 +66,7 @@ pub(super) async fn run(
     let mut standings = Standings::new(Arc::clone(&service.metrics));
     standings.set_recipients(&beginning.recipients);
     standings.restore(&beginning.memories);
+    let alerts = open_book(service, &config, &beginning);
     let (again, retries) = mpsc::unbounded_channel();
     let pools = open_pools(&config);
     let rooms = pools.clone();
@@ -83,6 +80,7 @@ pub(super) async fn run(
         clock: beginning.clock,
         open: beginning.open,
         standings,
+        alerts,
         watched,
         messages,
         sightings,
@@ -142,6 +140,9 @@ pub(super) async fn run(
     futures_util::future::join_all(pools.values().map(|outgoing| outgoing.pool.drain(goodbye))).await;
     if matches!(result, Ok(End::Deposed)) {
         service.metrics.clear_recipients();
+        for kind in Kind::ALL {
+            service.metrics.set_incidents_open(kind.as_str(), 0);
+        }
     }
     forget_accounts(service, &config);
     result
@@ -174,6 +175,40 @@ fn watch_mailboxes(
         Watched { name: Arc::from(name.as_str()), watch, folders: Watch::folders(mailbox), outlook, recent }
     };
     config.mailboxes.iter().map(watch).collect()
+}
+
+/// Their series exist from the start.
+fn show_accounts(service: &Service, config: &Config) {
+    for name in config.senders.keys() {
+        service.metrics.sender(name);
+    }
+    for name in config.mailboxes.keys() {
+        service.metrics.mailbox(name);
+    }
+    for channel in config.alerts.channels() {
+        service.metrics.channel(channel.name());
+    }
+}
+
+/// Opens the book of incidents where it was closed.
+fn open_book(service: &Service, config: &Config, beginning: &Beginning) -> Alerts {
+    let limits = &config.limits;
+    let policy = Policy {
+        second_opinion: limits.second_opinion,
+        blind_after: limits.blind_after,
+        // Long enough for a connection that only hiccupped at the start.
+        blind_at_least: Duration::from_secs(15),
+        reminder: config.alerts.reminder,
+        channels: config.alerts.channels(),
+    };
+    let now = beginning.clock.at(Instant::now());
+    Alerts {
+        book: Book::new(policy, beginning.alerts.clone(), &beginning.recipients, now, rand::random()),
+        recipients: beginning.recipients.clone(),
+        senders: config.senders.keys().map(|name| Arc::from(name.as_str())).collect(),
+        outbox: service.outbox.clone(),
+        memory: service.memory.clone(),
+    }
 }
 
 fn open_pools(config: &Config) -> HashMap<String, Outgoing> {
@@ -228,6 +263,7 @@ async fn begin(
                 memories: store.memories().await?,
                 marks: store.folder_marks().await?,
                 recent: store.recent_probes().await?,
+                alerts: store.alert_snapshot().await?,
             })
         };
         match read.await {

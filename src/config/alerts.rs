@@ -10,6 +10,7 @@ use super::placeholder;
 use super::problem::{Fault, Findings, Origin, Place};
 use super::table::{Table, bounded};
 use crate::domain::address::MailAddress;
+use crate::domain::alert::Channel;
 use crate::secret::Secret;
 
 const DISCORD_HOSTS: [&str; 4] = ["discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com"];
@@ -64,6 +65,13 @@ impl Alerts {
             findings.keep(&found.place, url).map(|_| found.value)
         });
         Self { discord, mail, smtp, reminder, heartbeat }
+    }
+
+    /// Every place where alerts are delivered.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Channel> {
+        let mail = self.mail.iter().map(|address| Channel::Email(Arc::from(address.as_str())));
+        self.discord.iter().map(|_| Channel::Discord).chain(mail).collect()
     }
 
     /// Whether anybody would hear of an incident.

@@ -7,6 +7,7 @@
 mod book;
 mod evidence;
 mod incident;
+mod occurrence;
 mod suspicion;
 mod trail;
 
@@ -18,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::id::RecipientId;
 
-pub use book::{Book, Change, Occurrence, Policy, Snapshot, Waiting};
+pub use book::Book;
 pub use evidence::Evidence;
 pub use incident::{Concerned, Details, Incident, IncidentId, Resolution};
+pub use occurrence::{Change, Occurrence, Policy, Snapshot, Waiting};
 
 /// What kind of thing is wrong. The database's `incidents.kind` and the label of `maildt_incidents_open` mirror these words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use crate::domain::verdict::Verdict;
 use crate::imap::watch::Place;
 use crate::store::Saved;
 
+use super::alerts::Ended;
 use super::journal::{Entry, Release, Then, Written};
 use super::{End, Engine, Retry};
 
@@ -22,6 +23,7 @@ impl Engine {
         let now = Instant::now();
         let Some(tracked) = self.table.get_mut(id) else { return self.let_go(then.holds.as_ref()) };
         let before = tracked.probe.clone();
+        let ended = Ended::of(&event);
         match before.clone().apply(event) {
             Err(unfit) => {
                 debug!(probe = %id, %unfit, "event without effect");
@@ -33,11 +35,12 @@ impl Engine {
                 self.let_go(then.holds.as_ref());
             }
             Ok((after, effects)) => {
-                self.journal.push(Entry { probe: after.clone(), effects, then });
                 tracked.unsaved += 1;
-                tracked.probe = Probe { version: after.version + 1, ..after };
+                tracked.probe = Probe { version: after.version + 1, ..after.clone() };
                 self.set_time(id);
                 self.table.touch(id, now);
+                let changes = self.consider(&before, &after, &effects, ended, now);
+                self.journal.push(Entry { probe: Some(after), changes, effects, then });
             }
         }
     }
@@ -83,18 +86,29 @@ impl Engine {
             }
             Written::Fenced => Some(End::Deposed),
             Written::Refused(entry, reason) => {
-                error!(probe = %entry.probe.id, %reason, "the database refuses a probe's change; the change is dropped");
-                self.let_go(entry.then.holds.as_ref());
-                self.tainted.insert(entry.probe.id);
-                self.forget(&entry.probe);
+                self.refused(*entry, &reason);
                 None
             }
         }
     }
 
+    /// The database will never take this.
+    fn refused(&mut self, entry: Entry, reason: &crate::store::Error) {
+        self.let_go(entry.then.holds.as_ref());
+        if let Some(probe) = entry.probe {
+            error!(probe = %probe.id, %reason, "the database refuses a probe's change; the change is dropped");
+            self.tainted.insert(probe.id);
+            self.forget(&probe);
+        } else {
+            error!(%reason, "the database refuses the change of an incident; the change is dropped");
+        }
+    }
+
     pub(super) fn saved(&mut self, entry: Entry, saved: Saved) {
-        let Entry { probe, effects, then } = entry;
+        let Entry { probe, changes, effects, then } = entry;
         self.let_go(then.holds.as_ref());
+        self.announce(&changes);
+        let Some(probe) = probe else { return };
         if let Some(tracked) = self.table.get_mut(probe.id) {
             tracked.unsaved = tracked.unsaved.saturating_sub(1);
         }

@@ -64,6 +64,8 @@ impl Desk {
 pub(super) struct Folder {
     /// Since when it cannot be observed, and why.
     pub(super) lost: Option<(Instant, String)>,
+    /// The server's name, once it was opened.
+    pub(super) name: Option<Arc<str>>,
     /// Sightings that are not committed yet.
     holding: usize,
     latest: Option<Resume>,
@@ -87,6 +89,7 @@ impl Folder {
 
     fn synced(&mut self, synced: &Synced) {
         self.lost = None;
+        self.name = synced.resume.is_some().then(|| Arc::clone(&synced.place.name));
         self.latest = synced.resume;
         if self.holding == 0 {
             self.safe = self.latest;

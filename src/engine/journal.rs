@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::domain::alert::Change;
 use crate::domain::probe::{Effect, Probe};
 use crate::imap::MessageRef;
 use crate::imap::watch::Place;
-use crate::store::{self, Fence, Saved, Store};
+use crate::store::{self, Fence, Save, Saved, Store};
 
 /// A message that may be cleaned up.
 #[derive(Clone, Debug)]
@@ -30,11 +31,12 @@ pub(super) struct Then {
     pub(super) starts: Option<Arc<str>>,
 }
 
-/// One transition on its way to its row.
-#[derive(Clone, Debug)]
+/// One transition on its way to its row, with what it means for incidents; or the latter alone.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
     /// The probe as it shall be, with the version that the row has before.
-    pub(super) probe: Probe,
+    pub(super) probe: Option<Probe>,
+    pub(super) changes: Vec<Change>,
     /// Told to the metrics after the commit.
     pub(super) effects: Vec<Effect>,
     pub(super) then: Then,
@@ -89,6 +91,11 @@ impl Journal {
         self.queue.len() >= Self::FULL
     }
 
+    /// How many transitions are not written yet.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.writing.is_none()
     }
@@ -120,8 +127,10 @@ impl Journal {
             };
             self.writing = Some(tokio::spawn(async move {
                 tokio::time::sleep(pause).await;
-                let probes: Vec<Probe> = batch.iter().map(|entry| entry.probe.clone()).collect();
-                let result = store.save_probes(fence, &probes).await;
+                let save =
+                    |entry: &Entry| Save { probe: entry.probe.clone(), changes: entry.changes.clone() };
+                let saves: Vec<Save> = batch.iter().map(save).collect();
+                let result = store.save(fence, &saves).await;
                 (batch, result)
             }));
         }
@@ -147,8 +156,15 @@ impl Journal {
                 let alone = batch.len() == 1;
                 if !error.is_outage()
                     && alone
-                    && let Some(entry) = batch.pop()
+                    && let Some(mut entry) = batch.pop()
                 {
+                    if entry.probe.is_some() && !entry.changes.is_empty() {
+                        // Whichever of the two is refused, the other shall be written.
+                        let changes = std::mem::take(&mut entry.changes);
+                        self.queue.push_front(Entry { changes, ..Entry::default() });
+                        self.queue.push_front(entry);
+                        return Written::Delayed(error);
+                    }
                     self.single = false;
                     return Written::Refused(Box::new(entry), error);
                 }

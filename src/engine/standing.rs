@@ -124,6 +124,11 @@ impl Standings {
         self.recipients.get(&recipient).map(|entry| entry.address.clone())
     }
 
+    /// The scheduled probes of a recipient that are under way.
+    pub(super) fn in_flight(&self, recipient: RecipientId) -> impl Iterator<Item = ProbeId> {
+        self.recipients.get(&recipient).into_iter().flat_map(|entry| entry.in_flight.iter().copied())
+    }
+
     /// A probe is not followed any more.
     pub(super) fn closed(&mut self, probe: &Probe) {
         let id = probe.recipient();

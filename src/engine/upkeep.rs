@@ -111,6 +111,7 @@ impl Engine {
             for desk in self.desks.values_mut() {
                 desk.clock.shift(jump);
             }
+            self.book.shift(jump);
         }
     }
 }

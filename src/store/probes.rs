@@ -6,12 +6,22 @@ use futures_util::future::{try_join, try_join_all};
 
 use tokio_postgres::Statement;
 
+use crate::domain::alert::Change;
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::probe::Probe;
 use crate::domain::verdict::{Placement, Verdict};
 
+use super::incidents::Statements;
 use super::row::{PROBE, milliseconds, phases_json};
 use super::{Error, Fence, Problem, Store, Tx, row};
+
+/// What is written together.
+#[derive(Clone, Debug)]
+pub struct Save {
+    /// As it shall be, with the version that the row has before.
+    pub probe: Option<Probe>,
+    pub changes: Vec<Change>,
+}
 
 /// What became of one save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,23 +117,31 @@ impl Store {
         .await
     }
 
-    /// Saves transitions in order, in one transaction. Each probe carries the version that it had before; the row gets
-    /// the next one.
+    /// Saves transitions in order, in one transaction, each with the incidents and notifications that it causes. Each
+    /// probe carries the version that it had before; the row gets the next one.
     ///
     /// # Errors
     /// When the database is away, or the lease is not ours. Nothing is saved then, unless the commit's answer was lost:
     /// a second try finds its own versions and tells [`Saved::Yes`].
-    pub async fn save_probes(&self, fence: Fence, probes: &[Probe]) -> Result<Vec<Saved>, Error> {
+    pub async fn save(&self, fence: Fence, batch: &[Save]) -> Result<Vec<Saved>, Error> {
         self.run_tx("save_probes", async |tx| {
             // Sent together, executed in this order; nothing is committed unless the first of them agrees.
             let all = async {
                 let statement = save_statement(tx).await?;
-                try_join_all(probes.iter().map(|probe| save(tx, &statement, probe))).await
+                let alerts = if batch.iter().any(|save| !save.changes.is_empty()) {
+                    Some(Statements::prepare(tx).await?)
+                } else {
+                    None
+                };
+                try_join_all(batch.iter().map(|save| write(tx, &statement, alerts.as_ref(), save))).await
             };
             let ((), saved) = try_join(fence.check(tx), all).await?;
             let mut results = Vec::with_capacity(saved.len());
-            for (probe, changed) in probes.iter().zip(saved) {
-                results.push(if changed { Saved::Yes } else { already_saved(tx, probe).await? });
+            for (save, changed) in batch.iter().zip(saved) {
+                results.push(match &save.probe {
+                    Some(probe) if !changed => already_saved(tx, probe).await?,
+                    _ => Saved::Yes,
+                });
             }
             Ok(results)
         })
@@ -191,6 +209,29 @@ async fn save_statement(tx: &Tx<'_>) -> Result<Statement, Problem> {
         )
         .await?;
     Ok(statement)
+}
+
+/// Writes one probe and what it causes. Tells whether the row still had the version that the probe was read with.
+async fn write(
+    tx: &Tx<'_>,
+    statement: &Statement,
+    alerts: Option<&Statements>,
+    one: &Save,
+) -> Result<bool, Problem> {
+    let probe = async {
+        match &one.probe {
+            Some(probe) => save(tx, statement, probe).await,
+            None => Ok(true),
+        }
+    };
+    let consequences = async {
+        match alerts {
+            Some(alerts) => alerts.write(tx, &one.changes).await,
+            None => Ok(()),
+        }
+    };
+    let (changed, ()) = try_join(probe, consequences).await?;
+    Ok(changed)
 }
 
 /// Writes one probe. Tells whether the row still had the version that the probe was read with.

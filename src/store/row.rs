@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
+use crate::domain::alert::{self, Incident, IncidentId};
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::probe::{Arrival, Failure, Kind, Probe, State};
 use crate::domain::recipient::{Recipient, ReturnMode};
@@ -23,6 +24,9 @@ pub(super) const PROBE: &str = "p.id, p.key_id, p.kind, p.sender, p.mailbox, p.r
     p.next_attempt_at, p.accepted_at, p.deadline_at, p.arrived_at, p.latency_ms, p.latency_estimated, p.placement, \
     p.folder, p.prints, p.duplicates, p.misrouted, p.reply_code, p.reply_enhanced, p.reply_text, p.queue_id, \
     p.failure_phase, p.failure_reason, p.failure_detail, p.phases, p.note, p.version";
+
+/// The columns that [`incident`] reads.
+pub(super) const INCIDENT: &str = "i.id, i.kind, i.scope, i.opened_at, i.resolved_at, i.details, i.version";
 
 /// The member of `all` that the database calls `word`.
 fn word<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, word: &str) -> Result<T, Problem> {
@@ -100,6 +104,20 @@ pub(super) fn probe(row: &Row) -> Result<Probe, Problem> {
         failure: failure(row)?,
         phases: phases(&row.try_get("phases")?),
         note: row.try_get("note")?,
+        version: row.try_get("version")?,
+    })
+}
+
+pub(super) fn incident(row: &Row) -> Result<Incident, Problem> {
+    let scope: &str = row.try_get("scope")?;
+    let details = serde_json::from_value(row.try_get("details")?);
+    Ok(Incident {
+        id: IncidentId(row.try_get("id")?),
+        kind: word(&alert::Kind::ALL, alert::Kind::as_str, row.try_get("kind")?)?,
+        scope: scope.parse().map_err(|e| Error::Row(format!("{e}")))?,
+        opened_at: row.try_get("opened_at")?,
+        resolved_at: row.try_get("resolved_at")?,
+        details: details.map_err(|e| Error::Row(format!("details of an incident: {e}")))?,
         version: row.try_get("version")?,
     })
 }

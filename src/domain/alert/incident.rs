@@ -126,6 +126,26 @@ pub struct Details {
     pub resolution: Option<Resolution>,
 }
 
+impl Details {
+    /// One failure and nothing else known.
+    #[must_use]
+    pub fn new(since: Timestamp, failing_until: Timestamp, evidence: Evidence) -> Self {
+        Self {
+            since,
+            failing_until,
+            failures: 1,
+            outstanding: 0,
+            slowest: Duration::ZERO,
+            first: evidence.clone(),
+            latest: evidence,
+            last_good_at: None,
+            concerned: Vec::new(),
+            reminders: 0,
+            resolution: None,
+        }
+    }
+}
+
 impl Incident {
     #[must_use]
     pub fn is_open(&self) -> bool {

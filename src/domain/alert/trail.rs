@@ -1,6 +1,6 @@
 //! What is remembered of one recipient's probes: the failures in the order of sending, and the good ones between them.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::id::ProbeId;
@@ -67,6 +67,12 @@ impl Trail {
             self.goods.sort_unstable();
             self.goods.drain(..Self::KEPT / 2);
         }
+    }
+
+    /// The clock was set.
+    pub(super) fn shift(&mut self, by: SignedDuration) {
+        let times = self.failures.iter_mut().map(|(_, sent)| sent).chain(&mut self.goods);
+        times.for_each(|at| *at = at.checked_add(by).unwrap_or(*at));
     }
 
     /// Whether there is anything that a restart must not forget.
