@@ -1,7 +1,5 @@
 //! An alert as a person gets it, whatever the channel.
 
-use std::time::Instant;
-
 use serde_json::Value;
 
 use super::maildir::Stored;
@@ -36,20 +34,19 @@ pub struct Alert {
     pub text: String,
     /// The identities of the incidents that it tells of.
     pub incidents: Vec<String>,
-    /// When it was taken (mail: when it was first looked at).
-    pub at: Instant,
     /// E-mail only.
     pub headers: Headers,
 }
 
 impl Alert {
-    fn new(subject: &str, text: String, headers: Headers, at: Instant) -> Self {
-        let subject = subject.trim_start_matches(|c: char| !c.is_alphanumeric()).trim().to_owned();
-        Self { told: told(&subject), incidents: incidents(&text), subject, text, at, headers }
+    fn new(subject: &str, text: String, headers: Headers) -> Self {
+        // Whose message it is stands before what it says.
+        let subject = subject.split_once("[MailDT] ").map_or(subject, |(_, rest)| rest).trim().to_owned();
+        Self { told: told(&subject), incidents: incidents(&text), subject, text, headers }
     }
 
     /// A message to Discord.
-    pub fn from_discord(message: &Value, at: Instant) -> Self {
+    pub fn from_discord(message: &Value) -> Self {
         let string = |value: &Value| value.as_str().map(unescape).unwrap_or_default();
         let mut lines = vec![string(&message["content"])];
         for embed in message["embeds"].as_array().into_iter().flatten() {
@@ -61,11 +58,11 @@ impl Alert {
         }
         let title = string(&message["embeds"][0]["title"]);
         let subject = if title.is_empty() { lines[0].lines().next().unwrap_or_default() } else { &title };
-        Self::new(subject, lines.join("\n"), Headers::default(), at)
+        Self::new(subject, lines.join("\n"), Headers::default())
     }
 
     /// A stored e-mail.
-    pub fn from_mail(stored: &Stored, at: Instant) -> Self {
+    pub fn from_mail(stored: &Stored) -> Self {
         let message = mail_parser::MessageParser::default().parse(&stored.bytes).unwrap();
         let ids = |value: &mail_parser::HeaderValue<'_>| -> Vec<String> {
             value.as_text_list().unwrap_or_default().iter().map(ToString::to_string).collect()
@@ -78,7 +75,7 @@ impl Alert {
         };
         let subject = message.subject().unwrap_or_default();
         let body = message.body_text(0).unwrap_or_default();
-        Self::new(subject, format!("{subject}\n{body}"), headers, at)
+        Self::new(subject, format!("{subject}\n{body}"), headers)
     }
 
     pub fn says(&self, words: &str) -> bool {
@@ -88,7 +85,8 @@ impl Alert {
 
 fn told(subject: &str) -> Told {
     let begins = |words: &[&str]| words.iter().any(|word| subject.starts_with(word));
-    if begins(&["Still"]) {
+    let heading = subject.split(':').next().unwrap_or_default().to_lowercase();
+    if heading.split(' ').any(|word| word == "still") {
         Told::Reminder
     } else if begins(&["Recovered"]) {
         Told::Recovered
@@ -139,13 +137,13 @@ fn alerts_are_read_from_both_channels() {
     let message = serde_json::json!({
         "content": "",
         "embeds": [{
-            "title": "🔴 Missing: al\\_ice",
+            "title": "🔴 [MailDT] Missing: al\\_ice",
             "description": "a \\*b\\* c:\\\\d",
             "fields": [{"name": "Since", "value": "noon"}],
             "footer": {"text": format!("incident {id}")},
         }],
     });
-    let alert = Alert::from_discord(&message, Instant::now());
+    let alert = Alert::from_discord(&message);
     assert_eq!((alert.told, alert.subject.as_str()), (Told::Opened, "Missing: al_ice"));
     assert!(alert.says("a *b* c:\\d") && alert.says("since: noon"), "{alert:?}");
     assert_eq!(alert.incidents, std::slice::from_ref(&id));
@@ -156,7 +154,7 @@ fn alerts_are_read_from_both_channels() {
          Content-Transfer-Encoding: quoted-printable\r\n\r\nincident {id}, http://x/incidents/{id} =3D\r\n"
     );
     let stored = Stored { path: "x".into(), flags: String::new(), bytes: mail.into_bytes() };
-    let alert = Alert::from_mail(&stored, Instant::now());
+    let alert = Alert::from_mail(&stored);
     assert_eq!((alert.told, alert.subject.as_str()), (Told::Recovered, "Recovered: alíce"));
     assert_eq!(alert.incidents, [id]);
     assert_eq!(alert.headers.message_id, "b@x");
@@ -165,6 +163,8 @@ fn alerts_are_read_from_both_channels() {
     assert_eq!(alert.headers.auto_submitted.as_deref(), Some("auto-generated"));
     for (subject, expected) in [
         ("Still missing: alice", Told::Reminder),
+        ("Submission server still unreachable: sender default (2 h)", Told::Reminder),
+        ("Missing: still", Told::Opened),
         ("Closed (paused): alice", Told::Closed),
         ("Submission server unreachable: default", Told::Opened),
         ("Test alert", Told::Other),

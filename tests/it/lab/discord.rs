@@ -40,7 +40,6 @@ pub enum Answer {
 pub struct Call {
     pub at: Instant,
     pub message: Value,
-    pub user_agent: Option<String>,
     /// What was answered, if anything.
     pub status: Option<u16>,
     /// Whether it can be read in the channel now.
@@ -111,7 +110,7 @@ impl Discord {
     /// What can be read in the channel.
     pub fn alerts(&self) -> Vec<Alert> {
         let board = self.lock();
-        board.calls.iter().filter(|call| call.taken).map(|c| Alert::from_discord(&c.message, c.at)).collect()
+        board.calls.iter().filter(|call| call.taken).map(|call| Alert::from_discord(&call.message)).collect()
     }
 
     /// What the real one would not have liked. It fails a test at its end, unless the test takes it.
@@ -146,7 +145,7 @@ impl Board {
             rest == format!("webhooks/99887766/{}", self.token)
         };
         if !known(&asked.path) {
-            self.note(Value::Null, asked, Some(404), false);
+            self.note(Value::Null, Some(404), false);
             return refusal(404, 10_015, "Unknown Webhook");
         }
         if asked.method == Method::GET {
@@ -160,14 +159,13 @@ impl Board {
             }
             _ => self.next.pop_front().unwrap_or(self.standing),
         };
-        let content_type = asked.headers.get("content-type").and_then(|value| value.to_str().ok());
-        let message = match webhook::check(&asked.query, content_type, &asked.body) {
+        let message = match webhook::check(asked) {
             Ok(message) if asked.method == Method::POST => message,
             Ok(_) => return refusal(405, 0, "405: Method Not Allowed"),
             Err(complaint) => {
                 self.complaints.push(complaint.clone());
                 let body = serde_json::from_slice(&asked.body).unwrap_or(Value::Null);
-                self.note(body, asked, Some(400), false);
+                self.note(body, Some(400), false);
                 return refusal(400, 50_035, &complaint);
             }
         };
@@ -179,7 +177,7 @@ impl Board {
             Answer::TakesAndHangs | Answer::TakesAndCloses => (None, true),
         };
         let number = self.calls.len();
-        self.note(message.clone(), asked, status, taken);
+        self.note(message.clone(), status, taken);
         match answer {
             Answer::Works => reply(
                 200,
@@ -198,9 +196,8 @@ impl Board {
         }
     }
 
-    fn note(&mut self, message: Value, asked: &Asked, status: Option<u16>, taken: bool) {
-        let user_agent = asked.headers.get("user-agent").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        self.calls.push(Call { at: Instant::now(), message, user_agent, status, taken });
+    fn note(&mut self, message: Value, status: Option<u16>, taken: bool) {
+        self.calls.push(Call { at: Instant::now(), message, status, taken });
     }
 }
 
@@ -241,7 +238,7 @@ mod tests {
     fn post(url: &str, message: &Value) -> Result<(u16, Value), String> {
         drop(rustls::crypto::ring::default_provider().install_default());
         runtime().block_on(async {
-            let client = reqwest::Client::builder().timeout(s(2)).build().unwrap();
+            let client = reqwest::Client::builder().user_agent("lab").timeout(s(2)).build().unwrap();
             let answer = client.post(url).json(message).send().await.map_err(|e| e.to_string())?;
             Ok((answer.status().as_u16(), answer.json().await.map_err(|e| e.to_string())?))
         })

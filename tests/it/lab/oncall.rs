@@ -1,12 +1,9 @@
 //! The people on call: a Discord channel and a mailbox, and what they were told.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::alert::{Alert, Told};
+use super::alert::Alert;
 use super::app::Setup;
 use super::discord::Discord;
 use super::dovecot::{DOMAIN, PASSWORD};
@@ -23,8 +20,6 @@ pub struct OnCall {
     user: String,
     lab: &'static MailLab,
     wire: Proxy,
-    /// When each message was first looked at.
-    seen: Mutex<HashMap<PathBuf, Instant>>,
 }
 
 impl OnCall {
@@ -37,7 +32,6 @@ impl OnCall {
             user: format!("ops{:02}x", NEXT.fetch_add(1, Ordering::Relaxed)),
             lab,
             wire: Proxy::to(lab.postfix.plain),
-            seen: Mutex::default(),
         })
     }
 
@@ -83,7 +77,6 @@ impl OnCall {
 
     /// The alert mail that has come, in the order of its coming.
     pub fn mail(&self) -> Vec<Alert> {
-        let mut seen = self.seen.lock().unwrap();
         let mut stored = self.mailbox().messages("INBOX");
         // The name of a file begins with the second, then the microsecond of its delivery.
         stored.sort_by_key(|stored| {
@@ -92,13 +85,7 @@ impl OnCall {
             let micro = rest.split('P').next().unwrap_or_default();
             (second.parse::<u64>().unwrap_or_default(), micro.parse::<u64>().unwrap_or_default())
         });
-        stored
-            .iter()
-            .map(|stored| {
-                let at = *seen.entry(stored.path.clone()).or_insert_with(Instant::now);
-                Alert::from_mail(stored, at)
-            })
-            .collect()
+        stored.iter().map(Alert::from_mail).collect()
     }
 
     /// What they were told on each channel: Discord, mail.
@@ -140,11 +127,6 @@ pub fn match_story(channel: &str, alerts: &[Alert], subjects: &[&str]) -> Look {
     let told: Vec<&str> = alerts.iter().map(|alert| alert.subject.as_str()).collect();
     let same = told.len() == subjects.len() && told.iter().zip(subjects).all(|(is, s)| is.starts_with(s));
     so(same, || format!("{channel} was told {told:?} instead of {subjects:?}"))
-}
-
-/// The subjects of one kind of telling.
-pub fn subjects(alerts: &[Alert], told: Told) -> Vec<String> {
-    alerts.iter().filter(|alert| alert.told == told).map(|alert| alert.subject.clone()).collect()
 }
 
 /// The limits that no test of alerts wants to wait for.

@@ -96,6 +96,19 @@ impl Records {
         Ok(probes.collect())
     }
 
+    /// Prints all of it, for a test that has failed.
+    pub fn print(&self) {
+        fn print<T: fmt::Debug>(rows: Look<Vec<T>>) {
+            match rows {
+                Ok(rows) => rows.iter().for_each(|row| eprintln!("{row:?}")),
+                Err(why) => eprintln!("{why}"),
+            }
+        }
+        print(self.read());
+        print(self.incidents());
+        print(self.notifications());
+    }
+
     /// Every probe.
     ///
     /// # Panics

@@ -2,18 +2,25 @@
 
 use serde_json::{Map, Value};
 
+use super::http::Asked;
+
 /// Says why Discord would refuse a message (400), or why it must not be sent as it is.
 ///
 /// # Errors
 /// The first complaint.
-pub fn check(query: &str, content_type: Option<&str>, body: &[u8]) -> Result<Value, String> {
-    if !query.split('&').any(|pair| pair == "wait=true") {
+pub fn check(asked: &Asked) -> Result<Value, String> {
+    let header =
+        |name: &str| asked.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if header("user-agent").is_empty() {
+        return Err("without a User-Agent its front servers may refuse it".to_owned());
+    }
+    if !asked.query.split('&').any(|pair| pair == "wait=true") {
         return Err("without wait=true nobody learns whether the message was taken".to_owned());
     }
-    if !content_type.is_some_and(|t| t.starts_with("application/json")) {
-        return Err(format!("Content-Type is {content_type:?}"));
+    if !header("content-type").starts_with("application/json") {
+        return Err(format!("Content-Type is {:?}", header("content-type")));
     }
-    let message: Value = serde_json::from_slice(body).map_err(|e| format!("not JSON: {e}"))?;
+    let message: Value = serde_json::from_slice(&asked.body).map_err(|e| format!("not JSON: {e}"))?;
     let object = message.as_object().ok_or("not an object")?;
     if object.get("allowed_mentions").and_then(|m| m.get("parse")) != Some(&Value::Array(Vec::new())) {
         return Err("allowed_mentions.parse is not []: a name in a text could call everybody".to_owned());
@@ -64,8 +71,12 @@ fn embed_size(embed: &Map<String, Value>) -> Result<usize, String> {
         return Err("an embed is empty".to_owned());
     }
     if let Some(url) = embed.get("url") {
-        let is_web = url.as_str().is_some_and(|u| u.starts_with("http://") || u.starts_with("https://"));
-        is_web.then_some(()).ok_or(format!("{url} is no URL"))?;
+        // Also the name of the host must look like one: `localhost` is refused.
+        let parsed = url.as_str().and_then(|text| text.parse::<reqwest::Url>().ok());
+        let is_web = |url: &reqwest::Url| {
+            matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|host| host.contains('.'))
+        };
+        parsed.filter(is_web).ok_or(format!("{url} is not a well formed URL"))?;
     }
     if let Some(at) = embed.get("timestamp") {
         let is_time = at.as_str().is_some_and(|t| t.parse::<jiff::Timestamp>().is_ok());
@@ -95,7 +106,20 @@ fn length(text: &str) -> usize {
 
 #[test]
 fn a_message_that_discord_would_refuse_is_refused() {
+    use axum::http::{HeaderMap, Method};
     use serde_json::json;
+    let asked = |query: &str, content_type: &str, body: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", content_type.parse().unwrap());
+        headers.insert("user-agent", "lab".parse().unwrap());
+        Asked {
+            method: Method::POST,
+            path: String::new(),
+            query: query.to_owned(),
+            headers,
+            body: body.to_owned().into(),
+        }
+    };
     let good = || json!({"content": "x", "allowed_mentions": {"parse": []}});
     let with = |name: &str, value: Value| {
         let mut message = good();
@@ -103,8 +127,7 @@ fn a_message_that_discord_would_refuse_is_refused() {
         message
     };
     let complaint = |message: &Value| {
-        let bytes = serde_json::to_vec(message).unwrap();
-        check("wait=true", Some("application/json"), &bytes).err().unwrap_or_default()
+        check(&asked("wait=true", "application/json", &message.to_string())).err().unwrap_or_default()
     };
     assert_eq!(complaint(&good()), "");
     let field =
@@ -124,11 +147,17 @@ fn a_message_that_discord_would_refuse_is_refused() {
         (field("n", " "), "value is empty"),
         (with("embeds", json!(vec![json!({"description": "x".repeat(3001)}); 2])), "6002"),
         (with("embeds", json!([{"title": "t", "timestamp": "yesterday"}])), "time"),
+        (with("embeds", json!([{"title": "t", "url": "http://localhost:5000/"}])), "URL"),
         (with("embeds", json!([{}])), "an embed is empty"),
     ] {
         assert!(complaint(&message).contains(word), "{word}: {:?}", complaint(&message));
     }
-    assert!(check("", Some("application/json"), b"{}").unwrap_err().contains("wait"));
-    assert!(check("wait=true", Some("text/plain"), b"{}").unwrap_err().contains("Content-Type"));
-    assert!(check("wait=true", Some("application/json"), b"{").unwrap_err().contains("JSON"));
+    let wrong =
+        |query: &str, content_type: &str, body: &str| check(&asked(query, content_type, body)).unwrap_err();
+    assert!(wrong("", "application/json", "{}").contains("wait"));
+    assert!(wrong("wait=true", "text/plain", "{}").contains("Content-Type"));
+    assert!(wrong("wait=true", "application/json", "{").contains("JSON"));
+    let mut nameless = asked("wait=true", "application/json", &good().to_string());
+    nameless.headers.remove("user-agent");
+    assert!(check(&nameless).unwrap_err().contains("User-Agent"));
 }
