@@ -174,6 +174,24 @@ fn hung_alert_mail_delays_neither_discord_nor_probes() {
 }
 
 #[test]
+fn what_nobody_takes_for_too_long_is_given_up_and_said_so_on_record() {
+    let test = "what_nobody_takes_for_too_long_is_given_up_and_said_so_on_record";
+    let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
+    ops.discord.answer(Answer::Status(500));
+    let setup = ops.on(world.setup()).limit("notification_dead_after", "\"4s\"");
+    let _app = setup.recipient(lost(&world, "alice")).start();
+    let state = |channel: &str, state: &str| -> Look {
+        let rows = world.records().notifications()?;
+        let row = rows.iter().find(|row| row.channel.starts_with(channel)).ok_or("no row")?;
+        same(&row.state.as_str(), &state)
+    };
+    eventually(s(40), "it is given up", || state("discord", "dead"));
+    eventually(s(10), "the other channel has it", || state("email", "delivered"));
+    ops.discord.answer(Answer::Works);
+    throughout(s(3), "it stays given up", || match_story("Discord", &ops.discord.alerts(), &[]));
+}
+
+#[test]
 fn an_ambiguous_send_is_repeated_with_the_same_incident_id_and_nothing_else_is() {
     let test = "an_ambiguous_send_is_repeated_with_the_same_incident_id_and_nothing_else_is";
     let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use maildt::demo::faults::{Fate as Delivery, Rule};
+
 use super::{brisk, open_incidents};
 use crate::lab::alert::{Alert, Told};
 use crate::lab::app::Recipient;
+use crate::lab::builtin::BuiltIn;
 use crate::lab::discord::Answer;
 use crate::lab::oncall::{OnCall, match_story};
 use crate::lab::policy::Fate;
@@ -206,4 +209,57 @@ fn killed_at_random_moments_of_an_outage_nothing_is_lost_and_repeats_carry_their
             "a repeat is not the same message"
         );
     }
+}
+
+#[test]
+fn a_verdict_its_incident_and_its_notifications_are_there_together_or_not_at_all() {
+    let test = "a_verdict_its_incident_and_its_notifications_are_there_together_or_not_at_all";
+    let Some(ops) = OnCall::new(test) else { return };
+    let builtin = BuiltIn::new();
+    builtin.faults().add(Rule::delivery(Delivery::Drop));
+    let count = 40;
+    let recipients = (0..count).map(|n| {
+        Recipient::new(&format!("r{n:02}"), &format!("r{n:02}@demo.test"))
+            .threshold(&format!("{}s", 2 + n % 4))
+    });
+    let mut app = ops.on(builtin.setup()).recipients(recipients).start();
+    // One statement sees one state of the database.
+    let look = || -> Look<i64> {
+        let rows = builtin.database.query(
+            "SELECT (SELECT count(*) FROM maildt.probes WHERE was_missing), (SELECT count(*) FROM maildt.incidents), \
+                    (SELECT count(*) FROM maildt.notifications)",
+            &[],
+        );
+        let rows = rows.map_err(|e| e.to_string())?;
+        let [missing, incidents, notifications]: [i64; 3] = [0, 1, 2].map(|column| rows[0].get(column));
+        assert_eq!((incidents, notifications), (missing, 2 * missing), "not one transaction");
+        Ok(missing)
+    };
+    for some in [1, 5, 15] {
+        eventually(s(60), "some are missing", || so(look()? >= some, || "not yet".to_owned()));
+        app.kill9();
+        look().unwrap();
+        app.start_again();
+    }
+    eventually(s(60), "all are missing", || same(&look()?, &count));
+}
+
+#[test]
+fn of_two_instances_one_tells_and_the_other_goes_on_where_it_was_killed() {
+    let test = "of_two_instances_one_tells_and_the_other_goes_on_where_it_was_killed";
+    let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
+    world.lab.policy.set(&world.address("alice"), Fate::Lost);
+    let setup = ops.on(world.setup()).recipient(brisk(&world, "alice"));
+    let second = setup.beside();
+    let mut one = setup.start();
+    one.await_active();
+    let two = second.start();
+    ops.hear(s(40), &["Missing: alice"]);
+    same(&two.metrics().unwrap().sum("maildt_notifications_total"), &0.0).unwrap();
+    one.kill9();
+    two.await_active();
+    eventually(s(10), "it knows what is open", || open_incidents(&two, "missing", 1.0));
+    throughout(s(3), "nothing is repeated", || ops.were_told(&["Missing: alice"]));
+    world.lab.policy.clear(&world.address("alice"));
+    ops.hear(s(40), &["Missing: alice", "Recovered: alice"]);
 }
