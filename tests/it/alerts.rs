@@ -49,7 +49,7 @@ fn a_lost_mail_is_told_once_on_every_channel_and_so_is_its_recovery() {
     // Two rounds take at most twice CHECK_INTERVAL, 2 s.
     assert!(waited < 4.0 + 15.0, "told {waited} s after the deadline");
     for alert in [&discord[0], &mail[0]] {
-        for words in ["alice", "INBOX", "Junk"] {
+        for words in ["alice", "INBOX", "Junk", "Accepted", "Expected by", "Looked at", "queued as"] {
             assert!(alert.says(words), "no {words:?} in {}", alert.text);
         }
         assert!(!alert.says("bob") && !alert.says("v1."), "{}", alert.text);
@@ -72,6 +72,7 @@ fn a_lost_mail_is_told_once_on_every_channel_and_so_is_its_recovery() {
         assert_eq!(story[1].told, Told::Recovered);
         assert_eq!(story[0].incidents.len(), 1, "{:?}", story[0]);
         assert_eq!(story[0].incidents, story[1].incidents);
+        assert!(story[1].says("Lasted"), "{}", story[1].text);
     }
     assert_eq!(discord[0].incidents, mail[0].incidents);
     assert_eq!(world.records().incidents().unwrap().len(), 1);

@@ -85,6 +85,25 @@ fn a_webhook_that_is_gone_is_told_by_mail_at_once_and_left_alone_until_there_is_
 }
 
 #[test]
+fn a_webhook_that_refuses_us_is_told_by_mail_at_once_and_left_alone() {
+    let test = "a_webhook_that_refuses_us_is_told_by_mail_at_once_and_left_alone";
+    let mut parts = Vec::new();
+    for status in [401, 403] {
+        let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
+        ops.discord.answer(Answer::Status(status));
+        let app = ops.on(world.setup()).recipient(lost(&world, "alice")).start();
+        parts.push((status, world, ops, app));
+    }
+    for (status, _, ops, _) in &parts {
+        hear_on_mail(ops, &["Missing: alice", "Alert channel down"]);
+        assert!(ops.mail()[1].says(&status.to_string()), "{}", ops.mail()[1].text);
+    }
+    throughout(s(3), "they are left alone", || {
+        parts.iter().try_for_each(|(_, _, ops, _)| same(&ops.discord.calls().len(), &1))
+    });
+}
+
+#[test]
 fn another_webhook_in_the_file_works_without_a_restart() {
     let test = "another_webhook_in_the_file_works_without_a_restart";
     let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
