@@ -211,6 +211,20 @@ fn what_nobody_takes_for_too_long_is_given_up_and_said_so_on_record() {
 }
 
 #[test]
+fn a_message_that_discord_does_not_take_in_its_form_goes_as_plain_text() {
+    let test = "a_message_that_discord_does_not_take_in_its_form_goes_as_plain_text";
+    let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
+    ops.discord.answer_next(Answer::Status(400));
+    let _app = ops.on(world.setup()).recipient(lost(&world, "alice")).start();
+    let [discord, _] = ops.hear(s(40), &["Missing: alice"]);
+    assert_eq!(discord[0].incidents.len(), 1, "{}", discord[0].text);
+    let calls = ops.discord.calls();
+    assert_eq!(calls.iter().map(|call| call.status).collect::<Vec<_>>(), [Some(400), Some(200)]);
+    assert!(calls[1].message.get("embeds").is_none(), "{}", calls[1].message);
+    throughout(s(2), "once", || ops.were_told(&["Missing: alice"]));
+}
+
+#[test]
 fn an_ambiguous_send_is_repeated_with_the_same_incident_id_and_nothing_else_is() {
     let test = "an_ambiguous_send_is_repeated_with_the_same_incident_id_and_nothing_else_is";
     let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
