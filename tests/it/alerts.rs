@@ -77,10 +77,12 @@ fn a_lost_mail_is_told_once_on_every_channel_and_so_is_its_recovery() {
     assert_eq!(discord[0].incidents, mail[0].incidents);
     assert_eq!(world.records().incidents().unwrap().len(), 1);
     for channel in ["discord", "email"] {
-        let scrape = app.metrics().unwrap();
-        let count = |name: &str| scrape.get(&format!("{name}{{channel=\"{channel}\"}}"));
-        assert_eq!(count("maildt_notifications_total"), Some(2.0), "{channel}");
-        assert_eq!(count("maildt_notification_failures_total"), Some(0.0), "{channel}");
+        eventually(s(5), "it is counted", || {
+            let scrape = app.metrics()?;
+            let count = |name: &str| scrape.get(&format!("{name}{{channel=\"{channel}\"}}"));
+            same(&count("maildt_notifications_total"), &Some(2.0))?;
+            same(&count("maildt_notification_failures_total"), &Some(0.0))
+        });
     }
 }
 

@@ -14,7 +14,7 @@ fn a_database_outage_is_told_from_memory_and_seldom() {
     let test = "a_database_outage_is_told_from_memory_and_seldom";
     let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
     world.lab.policy.set(&world.address("alice"), Fate::Lost);
-    let setup = ops.on(world.setup()).limit("emergency_after", "\"3s\"").limit("emergency_again", "\"8s\"");
+    let setup = ops.on(world.setup()).limit("emergency_after", "\"3s\"").limit("emergency_again", "\"12s\"");
     let app = setup
         .recipient(Recipient::new("alice", &world.address("alice")).threshold("2s"))
         .recipient(Recipient::new("bob", &world.address("bob")).interval("3s").threshold("1m"))
@@ -31,7 +31,7 @@ fn a_database_outage_is_told_from_memory_and_seldom() {
         app.healthy()?;
         ops.were_told(&["Missing: alice", GONE])
     });
-    ops.hear(s(20), &["Missing: alice", GONE, GONE]);
+    ops.hear(s(30), &["Missing: alice", GONE, GONE]);
     world.sql().pass();
     eventually(s(20), "it is ready", || app.ready());
     let probes = world.records().of("bob").len();

@@ -125,6 +125,7 @@ fn no_alert_and_nothing_said_about_alerts_shows_a_secret() {
     let (status, _) = app.term();
     assert!(status.success());
     // Nobody is there, whoever is asked.
+    ops.discord.replace_webhook();
     ops.discord.wire().refuse();
     ops.mail_wire().refuse();
     app.setup = app.setup.clone().env("HEARTBEAT_URL", &format!("http://127.0.0.1:1/{HEARTBEAT_TOKEN}"));
