@@ -84,7 +84,7 @@ impl Statements {
                 .prepare_cached(
                     "-- tell_end()
                      insert into maildt.notifications (incident_id, event, number, channel, created_at)
-                     select distinct incident_id, $2, 0, channel, $3 from maildt.notifications
+                     select distinct incident_id, $2::text, 0, channel, $3::timestamptz from maildt.notifications
                      where incident_id = $1 and event <> $2
                      on conflict do nothing",
                 )

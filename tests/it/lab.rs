@@ -5,15 +5,20 @@
 //! apart is that each has its own user, addresses and database. Whatever a test wants to break for itself alone, it
 //! breaks on the wire ([`proxy`]) or for its own addresses ([`policy`]).
 
+pub mod alert;
 pub mod app;
 pub mod builtin;
 pub mod certificates;
+pub mod discord;
 pub mod dovecot;
 pub mod ground;
+pub mod heartbeat;
+pub mod http;
 pub mod letter;
 pub mod mail;
 pub mod maildir;
 pub mod metrics;
+pub mod oncall;
 pub mod policy;
 pub mod postfix;
 pub mod postgres;
@@ -22,4 +27,5 @@ pub mod proxy;
 pub mod records;
 pub mod tokens;
 pub mod wait;
+pub mod webhook;
 pub mod world;

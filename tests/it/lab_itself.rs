@@ -146,3 +146,29 @@ fn a_cluster_can_be_stopped_frozen_and_started() {
     });
     assert!(one());
 }
+
+#[test]
+fn the_people_on_call_read_what_is_sent_to_them() {
+    use crate::lab::alert::Told;
+    use crate::lab::heartbeat::Heartbeat;
+    use crate::lab::oncall::OnCall;
+    let Some(ops) = OnCall::new("the_people_on_call_read_what_is_sent_to_them") else { return };
+    ops.were_told(&[]).unwrap();
+    for (subject, id) in [("Missing: alice", "<one@x.example>"), ("Recovered: alice", "<two@x.example>")] {
+        let letter = Letter::new(subject).field("Message-ID", id).field("In-Reply-To", "<one@x.example>");
+        letter.send(ops.mail_wire().port(), &ops.address()).unwrap();
+    }
+    eventually(s(5), "both have come", || same(&ops.mail().len(), &2));
+    let mail = ops.mail();
+    let told: Vec<Told> = mail.iter().map(|alert| alert.told).collect();
+    assert_eq!(told, [Told::Opened, Told::Recovered], "in the order of their coming");
+    assert_eq!(mail[1].headers.message_id, "two@x.example");
+    assert_eq!(mail[1].headers.in_reply_to.as_deref(), Some("one@x.example"));
+    let instead = ops.were_told(&["Missing: alice", "Recovered: alice"]).unwrap_err();
+    assert!(instead.contains("Discord"), "{instead}");
+
+    let heartbeat = Heartbeat::new();
+    heartbeat.is_still().unwrap();
+    assert!(heartbeat.beats().is_err());
+    assert_eq!(heartbeat.pings(), 0);
+}

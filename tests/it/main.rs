@@ -11,6 +11,7 @@
 
 mod lab;
 
+mod alerts;
 mod blindness;
 mod check;
 mod clock;

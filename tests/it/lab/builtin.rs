@@ -81,10 +81,7 @@ impl BuiltIn {
 impl Drop for BuiltIn {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            match self.records().read() {
-                Ok(probes) => probes.iter().for_each(|probe| eprintln!("{probe:?}")),
-                Err(why) => eprintln!("{why}"),
-            }
+            self.records().print();
         }
     }
 }

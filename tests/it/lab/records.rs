@@ -39,6 +39,27 @@ impl fmt::Display for Probe {
     }
 }
 
+/// A row of `maildt.incidents`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    pub id: i64,
+    pub kind: String,
+    pub scope: String,
+    /// Seconds since the epoch, by the database's clock.
+    pub opened_at: f64,
+    pub resolved_at: Option<f64>,
+}
+
+/// A row of `maildt.notifications`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notification {
+    pub incident: i64,
+    pub event: String,
+    pub channel: String,
+    pub state: String,
+    pub tries: i32,
+}
+
 /// The program's database, read.
 #[derive(Clone, Debug)]
 pub struct Records(pub Database);
@@ -75,6 +96,19 @@ impl Records {
         Ok(probes.collect())
     }
 
+    /// Prints all of it, for a test that has failed.
+    pub fn print(&self) {
+        fn print<T: fmt::Debug>(rows: Look<Vec<T>>) {
+            match rows {
+                Ok(rows) => rows.iter().for_each(|row| eprintln!("{row:?}")),
+                Err(why) => eprintln!("{why}"),
+            }
+        }
+        print(self.read());
+        print(self.incidents());
+        print(self.notifications());
+    }
+
     /// Every probe.
     ///
     /// # Panics
@@ -99,6 +133,41 @@ impl Records {
             Some(probe) => Err(format!("{probe}, not in {states:?}")),
             None => Err(format!("{recipient} has no probe")),
         }
+    }
+
+    /// Every incident, oldest first.
+    pub fn incidents(&self) -> Look<Vec<Incident>> {
+        let rows = self.0.query(
+            "SELECT id, kind, scope, extract(epoch FROM opened_at)::float8, extract(epoch FROM resolved_at)::float8 \
+             FROM maildt.incidents ORDER BY id",
+            &[],
+        );
+        let rows = rows.map_err(|e| format!("no incidents can be read: {e:?}"))?;
+        let incidents = rows.iter().map(|row| Incident {
+            id: row.get(0),
+            kind: row.get(1),
+            scope: row.get(2),
+            opened_at: row.get(3),
+            resolved_at: row.get(4),
+        });
+        Ok(incidents.collect())
+    }
+
+    /// Every notification, oldest first.
+    pub fn notifications(&self) -> Look<Vec<Notification>> {
+        let rows = self.0.query(
+            "SELECT incident_id, event, channel, state, tries FROM maildt.notifications ORDER BY id",
+            &[],
+        );
+        let rows = rows.map_err(|e| format!("no notifications can be read: {e:?}"))?;
+        let notifications = rows.iter().map(|row| Notification {
+            incident: row.get(0),
+            event: row.get(1),
+            channel: row.get(2),
+            state: row.get(3),
+            tries: row.get(4),
+        });
+        Ok(notifications.collect())
     }
 
     /// The database's clock, seconds since the epoch.

@@ -110,10 +110,7 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the servers on {}:\n{}\n---", self.user, self.lab.log_of(&self.user));
-            match self.records().read() {
-                Ok(probes) => probes.iter().for_each(|probe| eprintln!("{probe:?}")),
-                Err(why) => eprintln!("{why}"),
-            }
+            self.records().print();
         }
     }
 }
