@@ -89,3 +89,25 @@ fn tone(kind: Kind) -> Tone {
         Kind::MailboxUnreachable | Kind::ChannelDown => Tone::Blind,
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_another_day_has_its_day() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let desk = Desk {
+            now: at("2026-11-22T00:30:00Z"),
+            tz: TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap(),
+            public_url: "http://localhost:5000".parse().unwrap(),
+        };
+        assert_eq!(desk.clock(at("2026-11-21T23:00:00.9Z")), "00:00:00 CET");
+        assert_eq!(desk.clock(at("2026-11-21T22:59:59.9Z")), "2026-11-21 23:59:59 CET");
+        assert_eq!(desk.moment(at("2026-07-01T10:00:00Z")), "2026-07-01 12:00:00 CEST");
+        assert_eq!(desk.link(None), "http://localhost:5000/incidents");
+        let id: IncidentId = "6h02ck6j00001".parse().unwrap();
+        assert_eq!(desk.link(Some(id)), "http://localhost:5000/incidents#6h02ck6j00001");
+    }
+}

@@ -255,6 +255,24 @@ fn assert_email(letter: &Letter) {
     assert!(text.contains(&one_line(&letter.lead)));
 }
 
+#[test]
+fn what_discord_has_no_room_for_is_left_out() {
+    let fact = Fact { label: "Since", value: "now".to_owned() };
+    let mut letter = compose(Telling::Opened, &[], &desk(stories::at(0, 0)));
+    letter.facts = vec![fact; 40];
+    assert_discord(&letter);
+    assert_eq!(discord::payload(&letter)["embeds"][0]["fields"].as_array().unwrap().len(), 25);
+    // Discord refuses an embed whose title leads to a host without a dot; the text has the link all the same.
+    assert!(discord::payload(&letter)["embeds"][0]["url"].is_string());
+    for link in ["http://localhost:5000/incidents", "http://[::1]/incidents", "no link", "ftp://a.example/"] {
+        letter.link = Some(link.to_owned());
+        let embed = &discord::payload(&letter)["embeds"][0];
+        assert!(embed.get("url").is_none(), "{link}");
+        let shown = embed["description"].as_str().unwrap().contains(&format!("<{link}>"));
+        assert_eq!(shown, link.starts_with("http"), "{link}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 

@@ -125,7 +125,7 @@ fn odd_addresses_and_times_do_no_harm() {
 #[test]
 fn a_thread_is_cleaned_and_bounded() {
     let thread = Thread {
-        message_id: "a\r\nBcc: x@y.test".to_owned(),
+        message_id: "<a>\r\nBcc: x@y.test>".to_owned(),
         in_reply_to: Some("\r\n".to_owned()),
         references: (0..100).map(|i| format!("{i}{}@z", "r".repeat(400))).collect(),
     };
