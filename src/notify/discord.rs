@@ -85,7 +85,7 @@ pub fn plain(letter: &Letter) -> Value {
     for remark in &letter.remarks {
         space.line(&escaped(remark, 300));
     }
-    space.list(&letter.items);
+    space.list(&letter.items, &letter.names);
     space.line(&tail);
     json!({ "content": space.into_text(), "allowed_mentions": { "parse": [] } })
 }
@@ -112,7 +112,7 @@ fn description(letter: &Letter, limit: usize) -> String {
     let gap = "\n\n";
     let mut space = Space::new(limit.saturating_sub(units(&tail) + units(gap)));
     space.line(&escaped(&letter.lead, limit / 3));
-    space.list(&letter.items);
+    space.list(&letter.items, &letter.names);
     let text = space.into_text();
     if text.is_empty() || tail.is_empty() { text + &tail } else { text + gap + &tail }
 }

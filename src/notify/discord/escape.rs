@@ -1,5 +1,6 @@
 //! Foreign text within Discord's markdown and within its lengths.
 
+use super::or_dash;
 use crate::notify::text::words::one_line;
 
 /// Length as Discord may count it.
@@ -56,6 +57,9 @@ fn is_special(c: char, rest: &str, starts: bool) -> bool {
     }
 }
 
+/// Room for saying how many did not fit.
+const MORE: usize = 40;
+
 /// Lines, as many as fit.
 pub(super) struct Space {
     text: String,
@@ -81,17 +85,39 @@ impl Space {
         true
     }
 
-    /// Adds foreign lines, and says how many did not fit.
-    pub(super) fn list(&mut self, items: &[String]) {
-        const MORE: usize = 40;
+    /// Adds foreign lines. Where there is no room for all, the rest by name alone, so that nobody is left out who can be
+    /// named; and says how many could not.
+    pub(super) fn list(&mut self, items: &[String], names: &[String]) {
+        const IN_FULL: usize = 8;
+        let lines: Vec<String> = items.iter().map(|item| format!("• {}", escaped(item, 300))).collect();
+        let whole: usize = lines.iter().map(|line| units(line) + 1).sum();
+        let in_full = if whole <= self.left || names.is_empty() { items.len() } else { IN_FULL };
         let total = self.left;
         self.left = total.saturating_sub(MORE);
         let reserved = total - self.left;
-        let shown = items.iter().take_while(|item| self.line(&format!("• {}", escaped(item, 300)))).count();
+        let mut shown = lines.iter().take(in_full).take_while(|line| self.line(line)).count();
+        if shown == in_full && shown < items.len() {
+            shown += self.names(names.get(shown..).unwrap_or_default());
+        }
         self.left += reserved;
         if shown < items.len() {
             self.line(&format!("… and {} more", items.len() - shown));
         }
+    }
+
+    /// Adds one line of names, as many as fit. Tells how many did.
+    fn names(&mut self, names: &[String]) -> usize {
+        let mut line = String::from("also");
+        let mut shown = 0;
+        for name in names {
+            let next = format!("{}{}", if shown == 0 { ": " } else { ", " }, or_dash(escaped(name, 60)));
+            if units(&line) + units(&next) + 1 > self.left {
+                break;
+            }
+            line.push_str(&next);
+            shown += 1;
+        }
+        if shown > 0 && self.line(&line) { shown } else { 0 }
     }
 
     pub(super) fn into_text(self) -> String {
@@ -140,11 +166,28 @@ mod tests {
     fn a_list_says_how_many_did_not_fit() {
         let items: Vec<String> = (0..100).map(|i| format!("item {i}")).collect();
         let mut space = Space::new(120);
-        space.list(&items);
+        space.list(&items, &[]);
         let text = space.into_text();
         assert!(units(&text) <= 120);
         let shown = text.matches('•').count();
         assert!(shown >= 5, "{text}");
         assert!(text.ends_with(&format!("… and {} more", 100 - shown)), "{text}");
+    }
+
+    #[test]
+    fn who_has_no_line_of_his_own_is_named_at_least() {
+        let names: Vec<String> = (0..200).map(|i| format!("user{i:04}")).collect();
+        let items: Vec<String> = names.iter().map(|name| format!("{name}: not in INBOX or Junk")).collect();
+        let mut space = Space::new(3000);
+        space.list(&items, &names);
+        let text = space.into_text();
+        assert!(units(&text) <= 3000);
+        assert!(names.iter().all(|name| text.contains(name.as_str())), "{text}");
+        let mut space = Space::new(600);
+        space.list(&items, &names);
+        let text = space.into_text();
+        let named = names.iter().filter(|name| text.contains(name.as_str())).count();
+        assert!(units(&text) <= 600 && named > 20, "{text}");
+        assert!(text.ends_with(&format!("… and {} more", 200 - named)), "{text}");
     }
 }

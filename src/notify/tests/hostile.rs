@@ -57,6 +57,7 @@ fn letters() -> impl Strategy<Value = Letter> {
             subject,
             lead,
             facts,
+            names: items.iter().map(|item| item.chars().take(20).collect()).collect(),
             items,
             remarks,
             incidents,

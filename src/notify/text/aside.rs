@@ -46,6 +46,7 @@ pub fn emergency(since: Timestamp, results_waiting: usize, open: &[Incident], pl
             fact("Open incidents", open.len().to_string()),
         ],
         items: open.iter().map(open_words).collect(),
+        names: Vec::new(),
         remarks: vec![
             "This comes from memory; nothing newer can be told until the database is back.".to_owned(),
             "It says nothing about mail: new trouble goes unnoticed meanwhile.".to_owned(),
@@ -101,6 +102,7 @@ fn plain(tone: Tone, subject: &str, lead: String, place: &Desk) -> Letter {
         lead,
         facts: Vec::new(),
         items: Vec::new(),
+        names: Vec::new(),
         remarks: Vec::new(),
         incidents: Vec::new(),
         link: Some(place.link(None)),

@@ -35,6 +35,7 @@ pub(super) fn compose(incident: &Incident, desk: &Desk) -> Letter {
         lead: lead(incident),
         facts,
         items: Vec::new(),
+        names: Vec::new(),
         remarks: remarks(incident),
         incidents: vec![incident.id],
         link: Some(desk.link(Some(incident.id))),

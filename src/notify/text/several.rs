@@ -32,6 +32,7 @@ pub(super) fn compose(telling: Telling, incidents: &[&Incident], desk: &Desk) ->
         lead,
         facts: group.facts(),
         items: sorted.iter().map(|incident| group.item(incident)).collect(),
+        names: sorted.iter().map(|incident| name(incident)).collect(),
         remarks: group.remarks(),
         incidents: sorted.iter().map(|incident| incident.id).collect(),
         link: Some(desk.link(None)),

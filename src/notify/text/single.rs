@@ -24,6 +24,7 @@ pub(super) fn compose(telling: Telling, incident: &Incident, desk: &Desk) -> Let
         lead: lead(incident, still.map(duration).as_deref(), desk) + &over,
         facts: facts(incident, desk),
         items: items(incident),
+        names: names(incident),
         remarks,
         incidents: vec![incident.id],
         link: Some(desk.link(Some(incident.id))),
@@ -172,6 +173,11 @@ fn items(incident: &Incident) -> Vec<String> {
         }
         Kind::Missing | Kind::SendFailure | Kind::ChannelDown => Vec::new(),
     }
+}
+
+fn names(incident: &Incident) -> Vec<String> {
+    let shown = items(incident).len();
+    incident.details.concerned.iter().take(shown).map(|concerned| concerned.name.clone()).collect()
 }
 
 /// What the kind of an incident does not mean.
