@@ -4,12 +4,14 @@
 //! knows what it is still waiting for. Statements that need not know each other's answers are sent together: on a busy day
 //! the waits cost more than the work.
 
+mod channels;
 mod fence;
 mod folders;
 mod incidents;
 mod keys;
 mod lease;
 mod migrate;
+mod outbox;
 mod probes;
 mod recipients;
 mod retention;
@@ -27,10 +29,12 @@ use jiff::Timestamp;
 use tokio_postgres::NoTls;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use channels::ChannelHealth;
 pub use fence::Fence;
 pub use folders::FolderMark;
 pub use keys::Keys;
 pub use lease::Tenure;
+pub use outbox::{Closing, Pending, Queue, Settlement, Told};
 pub use probes::{Memory, Save, Saved};
 pub use recipients::{Provisioned, Provisioning};
 pub use schedule::{Claim, Claimed, Outstanding};

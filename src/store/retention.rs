@@ -33,6 +33,28 @@ impl Store {
         .await
     }
 
+    /// Removes at most `batch` incidents that were resolved longer than `age` ago, with their notifications. Gives how many
+    /// went.
+    ///
+    /// # Errors
+    /// When the database is away, or the lease is not ours.
+    pub async fn forget_incidents(&self, fence: Fence, age: Duration, batch: i64) -> Result<u64, Error> {
+        self.run_tx("forget_incidents", async |tx| {
+            fence.check(tx).await?;
+            let statement = tx
+                .prepare_cached(
+                    "-- forget_incidents()
+                     delete from maildt.incidents where id in (
+                         select i.id from maildt.incidents i
+                         where i.resolved_at < (select clock_timestamp() - make_interval(secs => $1))
+                         order by i.opened_at limit $2)",
+                )
+                .await?;
+            Ok(tx.execute(&statement, &[&age.as_secs_f64(), &batch]).await?)
+        })
+        .await
+    }
+
     /// Removes deleted recipients and unused older keys whose last probe is gone.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub(super) const PROBE: &str = "p.id, p.key_id, p.kind, p.sender, p.mailbox, p.r
 pub(super) const INCIDENT: &str = "i.id, i.kind, i.scope, i.opened_at, i.resolved_at, i.details, i.version";
 
 /// The member of `all` that the database calls `word`.
-fn word<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, word: &str) -> Result<T, Problem> {
+pub(super) fn word<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, word: &str) -> Result<T, Problem> {
     all.iter()
         .copied()
         .find(|value| name(*value) == word)
