@@ -10,6 +10,7 @@ mod logging;
 mod office;
 mod reload;
 mod signals;
+mod telling;
 mod term;
 
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ use crate::config::{Config, Problems, Purpose};
 use crate::engine::Unwritten;
 use crate::metrics::listener;
 use crate::metrics::{Build, ListenerState, Metrics, Readiness};
+use crate::notify::board::Board;
+use crate::notify::emergency;
 
 pub use check_config::check_config;
 pub use demo::demo;
@@ -64,6 +67,8 @@ struct Service {
     metrics: Arc<Metrics>,
     readiness: watch::Sender<Readiness>,
     config: watch::Sender<Arc<Config>>,
+    /// How the alert channels fare.
+    board: Arc<Board>,
     stop: CancellationToken,
     /// Counted up when there is something new to tell.
     outbox: watch::Sender<u64>,
@@ -118,12 +123,21 @@ async fn run_counting(
     let config = Arc::new(config);
     let service = Arc::new(Service {
         metrics,
+        board: Arc::new(Board::new(readiness.clone())),
         readiness,
         config: watch::Sender::new(Arc::clone(&config)),
         stop: stop.clone(),
         outbox: watch::Sender::default(),
         memory: watch::Sender::default(),
     });
+    let emergency = emergency::Parts {
+        readiness: service.readiness.subscribe(),
+        config: service.config.subscribe(),
+        memory: service.memory.subscribe(),
+        board: Arc::clone(&service.board),
+        metrics: Arc::clone(&service.metrics),
+    };
+    let mut emergency = tokio::spawn(emergency::run(emergency, stop.clone()));
     let database = CancellationToken::new();
     let work = async {
         let Some(store) = database::open(&service, &config, &tracker, &database).await? else {
@@ -135,12 +149,14 @@ async fn run_counting(
     let result = tokio::select! {
         result = work => result,
         died = &mut listener => Err(anyhow::anyhow!("the metrics listener ended: {died:?}")),
+        Err(died) = &mut emergency => Err(anyhow::anyhow!("the emergency watch died: {died:?}")),
     };
     if let Err(reason) = &result {
         error!(reason = format!("{reason:#}"), "MailDT stops");
     }
     // The listener answers until the work is done, then the database goes.
     stop.cancel();
+    emergency.abort();
     listening.cancel();
     database.cancel();
     tracker.close();

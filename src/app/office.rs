@@ -111,6 +111,7 @@ async fn serve_term(service: &Arc<Service>, store: &Store, holder: Uuid, fence: 
     service.readiness.send_modify(|state| {
         state.role = Role::Standby;
         state.watchers.clear();
+        state.channels.clear();
     });
     match result? {
         End::Stopped => {

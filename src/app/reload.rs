@@ -78,7 +78,7 @@ fn needs_restart(old: &Config, new: &Config) -> bool {
         || format!("{:?}", old.database) != format!("{:?}", new.database)
 }
 
-/// Whether the watchers and senders have to start anew.
+/// Whether the watchers, the senders and the alert channels have to start anew.
 pub(super) fn needs_new_term(old: &Config, new: &Config) -> bool {
     old.senders != new.senders
         || old.mailboxes != new.mailboxes
@@ -87,6 +87,10 @@ pub(super) fn needs_new_term(old: &Config, new: &Config) -> bool {
         || old.send_window != new.send_window
         || old.retention != new.retention
         || old.secret_key != new.secret_key
+        || old.alerts != new.alerts
+        || old.quiet != new.quiet
+        || old.public_url != new.public_url
+        || old.tz != new.tz
         || old.tls_ca_file != new.tls_ca_file
         // The file's content may have changed.
         || new.tls_ca_file.is_some()

@@ -22,6 +22,7 @@ use crate::smtp::Pool;
 use crate::store::{Error, Fence, FolderMark, Keys, Memory, Store};
 
 use super::Service;
+use super::telling::Telling;
 
 /// Sightings that may wait for the engine; more stay in the mailboxes.
 const SIGHTINGS: usize = 4096;
@@ -68,6 +69,7 @@ pub(super) async fn run(
     standings.restore(&beginning.memories);
     let alerts = open_book(service, &config, &beginning);
     let (again, retries) = mpsc::unbounded_channel();
+    let mut telling = Telling::start(service, store, fence, &config, beginning.clock, &tell);
     let pools = open_pools(&config);
     let rooms = pools.clone();
     let engine = Engine::new(Parts {
@@ -113,14 +115,13 @@ pub(super) async fn run(
         () = service.stop.cancelled() => None,
         () = deposed.cancelled() => Some(Ok(End::Deposed)),
         ended = &mut engine => Some(ended.context("the engine died")),
-        ended = &mut scheduler => Some(match ended {
-            Ok(()) => Ok(End::Deposed),
-            Err(died) => Err(died).context("the scheduler died"),
-        }),
+        ended = &mut scheduler => Some(ended.map(|()| End::Deposed).context("the scheduler died")),
+        ended = telling.ended() => Some(ended.map(|()| End::Deposed).context("the dispatch of alerts died")),
         () = accounts_changed(&mut changes, &config) => None,
     };
     retention.abort();
     claiming.cancel();
+    telling.stop();
     let result = if let Some(ended) = early {
         abort.cancel();
         engine.abort();
@@ -130,6 +131,8 @@ pub(super) async fn run(
         judging.cancel();
         engine.await.context("the engine died")
     };
+    // Told to stop at the same time as the scheduler, it had time for what was under way.
+    telling.drain(config.limits.drain.mul_f64(0.35)).await;
     abort.cancel();
     watching.cancel();
     watchers.close();
@@ -333,6 +336,9 @@ async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
                     if let Err(reason) = store.forget_leftovers(fence, current_key).await {
                         debug!(%reason, "leftovers stay for now");
                     }
+                    if let Err(reason) = forget_incidents(&store, fence, BATCH).await {
+                        debug!(%reason, "old incidents stay for now");
+                    }
                 }
                 Duration::from_mins(1)
             }
@@ -342,4 +348,13 @@ async fn forget(store: Store, fence: Fence, age: Duration, current_key: i32) {
             }
         };
     }
+}
+
+/// Removes incidents that have been over for long.
+async fn forget_incidents(store: &Store, fence: Fence, batch: i64) -> Result<(), Error> {
+    const AGE: Duration = Duration::from_hours(90 * 24);
+    while store.forget_incidents(fence, AGE, batch).await?.cast_signed() == batch {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    Ok(())
 }

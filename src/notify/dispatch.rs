@@ -1,0 +1,110 @@
+//! Draining the outbox: one worker for each channel, of the instance that holds the lease.
+//!
+//! A worker claims the rows of one message, sends it outside of any transaction, and settles the rows by what came of it.
+//! What it cannot settle because the database is away it keeps, and sends nothing meanwhile. So a message goes out twice
+//! only after an end that nobody saw: a try without an answer, or a kill before the settling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use uuid::Uuid;
+
+use super::board::Board;
+use super::health::Health;
+use super::transport::Transport;
+use super::worker::Worker;
+use crate::complaint::Complaint;
+use crate::config::Config;
+use crate::domain::alert::{Channel, Occurrence};
+use crate::engine::clock::DatabaseClock;
+use crate::metrics::Metrics;
+use crate::store::{Error, Fence, Store};
+
+/// How the engine is told what becomes of the channels.
+pub type Tell = Arc<dyn Fn(Occurrence) + Send + Sync>;
+
+/// What the dispatch works with. The configuration is fixed: a change of it begins a new term.
+#[derive(Clone)]
+pub struct Parts {
+    pub store: Store,
+    pub fence: Fence,
+    pub config: Arc<Config>,
+    pub metrics: Arc<Metrics>,
+    pub board: Arc<Board>,
+    pub clock: DatabaseClock,
+    pub tell: Tell,
+    /// Changes after each commit that may have put something into the outbox.
+    pub written: watch::Receiver<u64>,
+}
+
+/// Works until `stop` is cancelled and what is under way is settled, or until another instance holds the lease.
+///
+/// # Panics
+/// When a worker does.
+pub async fn run(parts: Parts, stop: CancellationToken) {
+    let channels = parts.config.alerts.channels();
+    for name in ["discord", "email"] {
+        if !channels.iter().any(|channel| channel.name() == name) {
+            parts.metrics.remove_channel(name);
+        }
+    }
+    parts.board.set_configured(&channels);
+    let Some(mut workers) = begin(&parts, &channels, &stop).await else { return };
+    // Those that are down first: of two addresses for mail one may work.
+    workers.sort_by_key(|worker| !worker.is_down());
+    let mut running = JoinSet::new();
+    for mut worker in workers {
+        worker.report();
+        running.spawn(worker.run(stop.clone()));
+    }
+    if running.is_empty() {
+        stop.cancelled().await;
+    }
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            // Told to stop, or deposed; the others notice as well.
+            Ok(()) => {}
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Makes the workers, as soon as the database tells what is known of their channels; `None` when there is nothing to do
+/// any more.
+async fn begin(parts: &Parts, channels: &[Channel], stop: &CancellationToken) -> Option<Vec<Worker>> {
+    let mut complaint = Complaint::default();
+    loop {
+        let read = async {
+            let dropped = parts.store.forget_channels(parts.fence, channels).await?;
+            if dropped > 0 {
+                info!(notifications = dropped, "dropped what was for channels that are no longer configured");
+            }
+            parts.store.channel_health().await
+        };
+        let mut known = match stop.run_until_cancelled(read).await? {
+            Ok(known) => known,
+            Err(Error::Fenced) => return None,
+            Err(reason) => {
+                complaint.say(&reason, "the state of the alert channels cannot be read yet");
+                stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await?;
+                continue;
+            }
+        };
+        let worker = |channel: &Channel| match Transport::open(channel, &parts.config) {
+            Ok(transport) => {
+                let health = Health::new(known.remove(channel), transport.digest(), &parts.config.limits);
+                Some(Worker::new(parts.clone(), Uuid::new_v4(), channel.clone(), transport, health))
+            }
+            Err(reason) => {
+                complaint.say(&reason, "an alert channel cannot be used");
+                None
+            }
+        };
+        return Some(channels.iter().filter_map(worker).collect());
+    }
+}

@@ -1,0 +1,336 @@
+//! The worker of one channel.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::board::Fare;
+use super::dispatch::Parts;
+use super::health::{Health, News};
+use super::letter::Thread;
+use super::plan::{self, Rules, Step};
+use super::text;
+use super::transport::{Look, Outcome, Parcel, Transport, Try};
+use crate::clock;
+use crate::complaint::Complaint;
+use crate::domain::alert::{Channel, IncidentId, Occurrence};
+use crate::domain::probe::{between, later};
+use crate::metrics::ChannelMetrics;
+use crate::store::{Closing, Error, Pending, Settlement};
+
+/// The outbox is looked into this often, whatever is said.
+const POLL: Duration = Duration::from_secs(5);
+/// ... and not more often than this.
+const BREATH: Duration = Duration::from_millis(100);
+/// How long a send that is under way may take when told to stop.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// No server's wish for a pause is longer.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// See the module.
+pub struct Worker {
+    parts: Parts,
+    /// Names this worker in the rows that it sends.
+    id: Uuid,
+    channel: Channel,
+    transport: Transport,
+    health: Health,
+    metrics: Arc<ChannelMetrics>,
+    /// Messages that were not accepted in their full form.
+    plain: HashSet<i64>,
+    /// What came of a try and is not written down yet. Nothing is sent meanwhile.
+    unsettled: Option<(Vec<i64>, Settlement)>,
+    trouble: Complaint,
+    outage: Complaint,
+}
+
+impl Worker {
+    #[must_use]
+    pub fn new(parts: Parts, id: Uuid, channel: Channel, transport: Transport, health: Health) -> Self {
+        Self {
+            id,
+            transport,
+            health,
+            metrics: parts.metrics.channel(channel.name()),
+            plain: HashSet::new(),
+            unsettled: None,
+            trouble: Complaint::default(),
+            outage: Complaint::default(),
+            channel,
+            parts,
+        }
+    }
+
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.health.is_down(self.now())
+    }
+
+    /// Works until `stop`, or until another instance holds the lease.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut written = self.parts.written.clone();
+        while !stop.is_cancelled() {
+            written.mark_unchanged();
+            let pause = match self.work(&stop).await {
+                Ok(pause) => {
+                    self.outage.over("the outbox can be read again");
+                    pause
+                }
+                Err(Error::Fenced) => return,
+                Err(reason) => {
+                    self.outage.say(&reason, "the outbox cannot be drained");
+                    POLL
+                }
+            };
+            self.report();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(pause.clamp(BREATH, POLL)) => {}
+                Ok(()) = written.changed() => tokio::time::sleep(BREATH).await,
+            }
+        }
+        if let Ok(Err(reason)) = tokio::time::timeout(Duration::from_secs(1), self.write_back()).await {
+            debug!(%reason, "the end of the last try is not written down; it is made again");
+        }
+        self.transport.close().await;
+    }
+
+    /// Tells everybody how the channel fares, if that has changed.
+    pub fn report(&mut self) {
+        let now = self.now();
+        let fare = Fare { up: !self.health.is_down(now), refused: self.health.refused().cloned() };
+        self.parts.board.set(&self.channel, fare);
+        let channel = self.channel.clone();
+        match self.health.news(&self.channel, now) {
+            Some(News::Down(evidence)) => (self.parts.tell)(Occurrence::ChannelDown { channel, evidence }),
+            Some(News::Works) => (self.parts.tell)(Occurrence::ChannelWorks { channel }),
+            None => {}
+        }
+    }
+
+    /// Does what there is to do, and tells how long to wait for more.
+    async fn work(&mut self, stop: &CancellationToken) -> Result<Duration, Error> {
+        self.write_back().await?;
+        if self.health.refused().is_some() && !self.parts.store.is_channel_refused(&self.channel).await? {
+            info!(channel = self.channel.name(), "a test alert got through: alerts are told there again");
+            self.health.worked(self.now(), None);
+        }
+        while !stop.is_cancelled() {
+            self.report();
+            let silenced = self.parts.config.quiet.names(self.now());
+            let queue = self.parts.store.pending_notifications(&self.channel, &silenced).await?;
+            self.parts.clock.correct(Instant::now(), queue.now, Duration::from_secs(1));
+            if !queue.unreadable.is_empty() {
+                self.close(&queue.unreadable, Closing::Dropped("its row cannot be read")).await?;
+                continue;
+            }
+            match plan::next(&queue.rows, &self.rules(queue.now), queue.now) {
+                Step::Close(ids, closing) => self.close(&ids, closing).await?,
+                Step::Hold(ids) => self.parts.store.hold_notifications(self.parts.fence, &ids).await?,
+                Step::Release(ids) => self.parts.store.release_notifications(self.parts.fence, &ids).await?,
+                Step::Send(ids) => {
+                    if self.health.refused().is_some() {
+                        return Ok(POLL);
+                    }
+                    if let Some(wait) = self.health.wait(Instant::now()) {
+                        return Ok(wait);
+                    }
+                    let rows: Vec<Pending> =
+                        queue.rows.into_iter().filter(|row| ids.contains(&row.id)).collect();
+                    self.send(rows, stop).await?;
+                }
+                Step::Wait(Some(until)) => return Ok(between(queue.now, until)),
+                Step::Wait(None) => {
+                    self.look(stop).await;
+                    return Ok(POLL);
+                }
+            }
+        }
+        Ok(POLL)
+    }
+
+    fn rules(&self, now: Timestamp) -> Rules {
+        let limits = &self.parts.config.limits;
+        Rules {
+            gather: limits.alert_gather,
+            dead_after: limits.notification_dead_after,
+            longest_pause: limits.channel_retry_max.max(LONGEST_PAUSE),
+            silence: self.parts.config.quiet.is_total(now),
+        }
+    }
+
+    async fn close(&self, ids: &[i64], closing: Closing) -> Result<(), Error> {
+        let (channel, notifications) = (self.channel.name(), ids.len());
+        match closing {
+            Closing::Dead => {
+                warn!(channel, notifications, "given up: nobody took them for too long");
+            }
+            Closing::Dropped(why) => info!(channel, notifications, why, "not told any more"),
+        }
+        self.parts.store.close_notifications(self.parts.fence, ids, closing).await
+    }
+
+    /// Sends `rows` as one message and writes down what came of it.
+    async fn send(&mut self, mut rows: Vec<Pending>, stop: &CancellationToken) -> Result<(), Error> {
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let Some((message, incident)) = rows.first().map(identity) else { return Ok(()) };
+        let thread = self.thread(message, incident, &rows).await?;
+        let claimed = self.parts.store.claim_notifications(self.parts.fence, self.id, &ids).await?;
+        rows.retain(|row| claimed.contains(&row.id));
+        let Some(first) = rows.first() else { return Ok(()) };
+        let incidents: Vec<_> = rows.iter().map(|row| &row.incident).collect();
+        let desk = text::Desk {
+            now: self.now(),
+            tz: self.parts.config.tz.clone(),
+            public_url: self.parts.config.public_url.url.clone(),
+        };
+        let parcel = Parcel {
+            letter: text::compose(first.telling, &incidents, &desk),
+            thread,
+            plain: self.plain.contains(&message),
+            date: clock::now(),
+        };
+        let number = rows.iter().map(|row| row.tries).max().unwrap_or_default().unsigned_abs() + 1;
+        let tried = Box::pin(attempt(&self.transport, &parcel, stop)).await;
+        if tried.outcome == Outcome::Delivered {
+            let incidents = incidents.iter().map(|incident| incident.id.to_string()).collect::<Vec<_>>();
+            info!(
+                channel = self.channel.name(),
+                event = first.telling.as_str(),
+                incidents = incidents.join(" "),
+                "told"
+            );
+        }
+        let settlement = self.judge(tried, message, number);
+        self.unsettled = Some((claimed, settlement));
+        self.write_back().await
+    }
+
+    /// Where the message stands in its conversation, for channels that have such a thing.
+    async fn thread(&self, message: i64, incident: IncidentId, rows: &[Pending]) -> Result<Thread, Error> {
+        let domain = self.transport.domain();
+        let name = |message: i64, incident: IncidentId| format!("{incident}.{message}@{domain}");
+        let mut references: Vec<String> = Vec::new();
+        if let (Channel::Email(_), Some(row)) = (&self.channel, rows.first()) {
+            let told = self.parts.store.told(&self.channel, row.incident.id).await?;
+            let known = told.first().into_iter().chain(told.last());
+            references = known.map(|told| name(told.message, told.incident)).collect();
+            references.dedup();
+        }
+        Ok(Thread {
+            message_id: name(message, incident),
+            in_reply_to: references.last().cloned(),
+            references,
+        })
+    }
+
+    /// What a try, the `number`-th of its message, means for the channel and for the rows of that message.
+    fn judge(&mut self, tried: Try, message: i64, number: u32) -> Settlement {
+        let (now, moment) = (self.now(), Instant::now());
+        let again = |pause, reason, counts| Settlement::Again { at: later(now, pause), reason, counts };
+        match tried.outcome {
+            Outcome::Delivered => {
+                self.metrics.notification();
+                self.trouble.over(&format!("alerts are taken again on {}", self.channel.name()));
+                self.plain.remove(&message);
+                self.health.worked(now, tried.rest.map(|rest| moment + rest));
+                Settlement::Delivered
+            }
+            Outcome::Busy(pause) => {
+                debug!(channel = self.channel.name(), pause_s = pause.as_secs_f64(), "asked to wait");
+                self.health.busy(now, moment + pause);
+                again(pause, "429 Too Many Requests".to_owned(), false)
+            }
+            Outcome::BrokenOff => again(Duration::ZERO, "broken off by our own stop".to_owned(), false),
+            Outcome::Malformed(reason) if self.plain.insert(message) => {
+                self.metrics.failure();
+                self.complain(&reason);
+                again(Duration::ZERO, reason, true)
+            }
+            Outcome::Refused(reason) => {
+                self.metrics.failure();
+                self.complain(&format!(
+                    "{reason}: no more tries until the setting changes or a test alert gets through"
+                ));
+                self.health.refuse(now, &reason);
+                again(Duration::ZERO, reason, true)
+            }
+            Outcome::Malformed(reason) | Outcome::Failed(reason) => {
+                self.metrics.failure();
+                self.complain(&reason);
+                let pause = self.health.failed(now, moment, &reason, number, rand::random());
+                again(pause, reason, true)
+            }
+        }
+    }
+
+    /// With nothing to send, looks whether a channel that was failing has recovered: its incident must not outlive it.
+    async fn look(&mut self, stop: &CancellationToken) {
+        if !self.health.is_look_due(Instant::now()) {
+            return;
+        }
+        match stop.run_until_cancelled(self.transport.look()).await {
+            Some(Look::Works(_)) => {
+                self.trouble.over(&format!("alerts are taken again on {}", self.channel.name()));
+                self.health.worked(self.now(), None);
+            }
+            // Not even a refusal means that a message would be refused: some proxies know nothing but messages.
+            Some(Look::Refused(reason) | Look::Unclear(reason) | Look::Failed(reason)) => {
+                self.health.looked_in_vain(Instant::now(), rand::random());
+                debug!(channel = self.channel.name(), reason, "looked at the channel in vain");
+            }
+            None => {}
+        }
+    }
+
+    /// Writes down what is known and not written yet.
+    async fn write_back(&mut self) -> Result<(), Error> {
+        let (store, fence) = (&self.parts.store, self.parts.fence);
+        if let Some((ids, settlement)) = &self.unsettled {
+            store.settle_notifications(fence, self.id, ids, settlement).await?;
+            self.unsettled = None;
+        }
+        if let Some(health) = self.health.unsaved() {
+            store.keep_channel_health(fence, &self.channel, health).await?;
+            self.health.saved();
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, reason: &str) {
+        self.trouble.say(&reason, &format!("alerts are not taken on {}", self.channel.name()));
+    }
+
+    /// Database time.
+    fn now(&self) -> Timestamp {
+        self.parts.clock.at(Instant::now())
+    }
+}
+
+/// One try; when told to stop it has a moment to end.
+async fn attempt(transport: &Transport, parcel: &Parcel, stop: &CancellationToken) -> Try {
+    let abort = CancellationToken::new();
+    let sending = transport.send(parcel, &abort);
+    tokio::pin!(sending);
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        tried = &mut sending => tried,
+        () = too_long => {
+            abort.cancel();
+            sending.await
+        }
+    }
+}
+
+/// What a message is known by, in every try of it: its first row and that row's incident.
+fn identity(row: &Pending) -> (i64, IncidentId) {
+    row.message.zip(row.message_incident).unwrap_or((row.id, row.incident.id))
+}
