@@ -93,6 +93,9 @@ pub struct CheckConfigArgs {
     /// Only read; connect to nothing
     #[arg(long)]
     pub offline: bool,
+    /// Send one test alert on each channel
+    #[arg(long, conflicts_with = "offline")]
+    pub test_alerts: bool,
 }
 
 /// `maildt totp`.
@@ -193,7 +196,10 @@ mod tests {
         assert!(matches!(parse("maildt").unwrap().into_command(), Command::Serve));
         let cli = parse("maildt check-config --offline --config /etc/maildt.toml").unwrap();
         assert_eq!(cli.config_file(Path::new("/")), Some(PathBuf::from("/etc/maildt.toml")));
-        assert!(matches!(cli.into_command(), Command::CheckConfig(CheckConfigArgs { offline: true })));
+        assert!(matches!(
+            cli.into_command(),
+            Command::CheckConfig(CheckConfigArgs { offline: true, test_alerts: false })
+        ));
     }
 
     #[test]
@@ -225,6 +231,7 @@ mod tests {
             ("maildt check a@b --timeout 0", exit::UNKNOWN),
             ("maildt frobnicate", exit::USAGE),
             ("maildt check-config --nonsense", exit::USAGE),
+            ("maildt check-config --offline --test-alerts", exit::USAGE),
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code, code, "{line}");
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use maildt::app::{self, Origin};
 use maildt::check::{self, Order};
-use maildt::cli::{self, CheckArgs, Cli, Command, exit};
+use maildt::cli::{self, CheckArgs, CheckConfigArgs, Cli, Command, exit};
 use maildt::config::{self, Config, Purpose};
 use maildt::domain::address::MailAddress;
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Command::Serve => serve(file),
         Command::Demo => demo(),
         Command::Check(args) => check(file, &args),
-        Command::CheckConfig(args) => check_config(file.as_deref(), args.offline),
+        Command::CheckConfig(args) => check_config(file.as_deref(), &args),
         Command::HashPassword => shown(cli::hash_password::run(&rand::random())),
         Command::Totp(args) => {
             use std::io::IsTerminal as _;
@@ -134,12 +134,12 @@ fn check(file: Option<PathBuf>, args: &CheckArgs) -> u8 {
     }
 }
 
-fn check_config(file: Option<&Path>, offline: bool) -> u8 {
+fn check_config(file: Option<&Path>, args: &CheckConfigArgs) -> u8 {
     let config = match Config::load(file, cli::environment(), Purpose::Serve) {
         Ok(config) => config,
         Err(problems) => return refused(&problems),
     };
-    match run(app::check_config(&config, offline)) {
+    match run(app::check_config(&config, args.offline, args.test_alerts)) {
         Ok(true) => 0,
         Ok(false) => exit::FAILURE,
         Err(reason) => shown::<std::io::Error>(Err(reason)),

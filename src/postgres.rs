@@ -22,7 +22,7 @@ mod place;
 mod settings;
 mod socket;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -255,9 +255,20 @@ impl Private {
     }
 }
 
+/// How to connect to the private server that a running MailDT keeps below `data_dir`, if there is one: for the same user, or
+/// root.
+#[must_use]
+pub fn running(data_dir: &Path) -> tokio_postgres::Config {
+    at(&socket::of_running(data_dir), NAME)
+}
+
 fn config(socket: &SocketDir, database: &str) -> tokio_postgres::Config {
+    at(socket.path(), database)
+}
+
+fn at(socket: &Path, database: &str) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
-    config.host_path(socket.path()).port(settings::PORT).user(NAME).dbname(database);
+    config.host_path(socket).port(settings::PORT).user(NAME).dbname(database);
     config.connect_timeout(Duration::from_secs(5));
     config
 }

@@ -1,5 +1,7 @@
 //! `maildt check-config`: reads the configuration and tries every connection, one line a check.
 
+mod channels;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,8 +20,9 @@ use crate::imap::{Event, Outlook, Watch};
 use crate::postgres::Plan;
 use crate::smtp::Pool;
 
-/// Prints the effective settings and the result of each check. Tells whether all went well.
-pub async fn check_config(config: &Config, offline: bool) -> bool {
+/// Prints the effective settings and the result of each check; with `test_alerts` each alert channel gets a message. Tells
+/// whether all went well.
+pub async fn check_config(config: &Config, offline: bool, test_alerts: bool) -> bool {
     for row in config.described() {
         println!("{:<24} {:<40} {}", row.name, row.value, row.source);
     }
@@ -41,7 +44,7 @@ pub async fn check_config(config: &Config, offline: bool) -> bool {
     for (name, mailbox) in &config.mailboxes {
         well &= say(&format!("mailbox {name}"), mailbox_opens(config, mailbox).await);
     }
-    well
+    well & channels::check(config, test_alerts).await
 }
 
 fn say(what: &str, result: Result<String, String>) -> bool {
@@ -66,8 +69,8 @@ async fn database_answers(config: &Config) -> Result<String, String> {
             }
             Ok(format!("private PostgreSQL below {}", config.data_dir.display()))
         }
-        Database::Url(url) => {
-            let store = database::store(url, config).map_err(|e| e.to_string())?;
+        Database::Url(_) => {
+            let store = database::store(config).map_err(|e| e.to_string())?;
             let version = store.schema_version().await.map_err(|e| e.to_string())?;
             Ok(match version {
                 Some(version) => format!("reached, schema maildt at version {version}"),

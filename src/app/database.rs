@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use crate::config::{Config, Database, DatabaseUrl};
 use crate::metrics::readiness::DatabaseState;
 use crate::metrics::{Metrics, PoolConnections};
-use crate::postgres::{Plan, Private};
+use crate::postgres::{self, Plan, Private};
 use crate::store::{Error, Observer, Store};
 
 use super::Service;
@@ -81,14 +81,17 @@ pub(super) async fn open(
     }
 }
 
-/// A handle to the database of `DATABASE_URL` that counts nothing, for a look at it.
-pub(super) fn store(url: &DatabaseUrl, config: &Config) -> Result<Store, Error> {
+/// A handle that counts nothing to the database of `DATABASE_URL`, or to the private one of a service that is running.
+pub(super) fn store(config: &Config) -> Result<Store, Error> {
     struct Nobody;
     impl Observer for Nobody {
         fn acquired(&self, _: Duration) {}
         fn failed(&self, _: &'static str) {}
     }
-    let (connect, tls) = by_url(url, config);
+    let (connect, tls) = match &config.database {
+        Database::Url(url) => by_url(url, config),
+        Database::Private => (postgres::running(&config.data_dir), None),
+    };
     Store::new(connect, tls, 1, config.limits.database, Arc::new(Nobody))
 }
 

@@ -13,6 +13,9 @@ use super::{Account, DataDir, Error, Plan, path_error, settings};
 /// Bytes of a socket's path, without the closing NUL (`sun_path` in unix(7)).
 const LONGEST: usize = 107;
 
+/// Names the directory that was made elsewhere.
+const RECORD: &str = "socket-directory";
+
 #[derive(Debug)]
 pub(super) struct SocketDir {
     path: PathBuf,
@@ -30,6 +33,15 @@ pub(super) fn short_dirs(xdg_runtime_dir: Option<OsString>) -> Vec<PathBuf> {
     own.into_iter().chain([PathBuf::from("/tmp")]).collect()
 }
 
+/// Where the server of a running MailDT has its socket.
+pub(super) fn of_running(data_dir: &Path) -> PathBuf {
+    let wanted = data_dir.join("run");
+    if fits(&wanted) {
+        return wanted;
+    }
+    std::fs::read_to_string(data_dir.join(RECORD)).map_or(wanted, PathBuf::from)
+}
+
 impl SocketDir {
     pub fn open(data_dir: &DataDir, plan: &Plan) -> Result<Self, Error> {
         let wanted = data_dir.path().join("run");
@@ -38,7 +50,7 @@ impl SocketDir {
             dir.renew(&plan.account)?;
             return Ok(dir);
         }
-        let record = data_dir.path().join("socket-directory");
+        let record = data_dir.path().join(RECORD);
         if let Ok(earlier) = std::fs::read_to_string(&record) {
             Self { path: PathBuf::from(earlier), short: true }.remove();
         }
