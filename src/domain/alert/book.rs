@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::suspicion::Suspicion;
 use super::trail::Trail;
 use super::{
-    Change, Channel, Details, Incident, IncidentId, Kind, Occurrence, Policy,
-    Resolution, Scope, Telling, Waiting,
+    Change, Channel, Details, Incident, IncidentId, Kind, Occurrence, Policy, Resolution, Scope, Telling,
+    Waiting,
 };
 use crate::domain::id::RecipientId;
 use crate::domain::probe::between;

@@ -157,8 +157,13 @@ impl Book {
         act: impl FnOnce(&mut BTreeSet<Channel>) -> bool,
     ) {
         let down = self.down.entry(name).or_default();
-        if act(down) {
-            let state = (!down.is_empty()).then(|| serde_json::to_value(&*down).ok()).flatten();
+        let others = act(down);
+        let state = (!down.is_empty()).then(|| serde_json::to_value(&*down).ok()).flatten();
+        // What has no destination left was taken up at the start and is no longer configured.
+        if down.is_empty() {
+            self.down.remove(name);
+        }
+        if others {
             changes.push(Change::Keep { scope: Scope::Channel(Arc::from(name)), state });
         }
     }

@@ -112,6 +112,7 @@ impl Book {
         let channels: Vec<&'static str> = none_left.map(|(name, _)| *name).collect();
         for name in channels {
             self.down.remove(name);
+            forgotten.push(Scope::Channel(Arc::from(name)));
         }
         for scope in &forgotten {
             match scope {
