@@ -115,8 +115,8 @@ impl Trail {
     }
 
     /// Lets go of what cannot matter any more: everything before a good probe that nothing waiting precedes, and of several
-    /// good ones in a row all but the last.
-    pub(super) fn prune(&mut self, waiting: &[Waiting]) {
+    /// good ones in a row all but the last. `suspected` are failures that may turn out to be the recipient's own.
+    pub(super) fn prune(&mut self, waiting: &[Waiting], suspected: &[(ProbeId, Timestamp)]) {
         let oldest = oldest(waiting);
         let settled = |good: &&Timestamp| oldest.is_none_or(|waiting| **good < waiting);
         if let Some(good) = self.goods.iter().filter(settled).max().copied() {
@@ -129,7 +129,8 @@ impl Trail {
         }
         self.goods.sort_unstable();
         let bounds = self.failures.iter().map(|failure| failure.sent);
-        let bounds: Vec<Timestamp> = bounds.chain(waiting.iter().map(|waiting| waiting.sent)).collect();
+        let bounds = bounds.chain(waiting.iter().map(|waiting| waiting.sent));
+        let bounds: Vec<Timestamp> = bounds.chain(suspected.iter().map(|(_, sent)| *sent)).collect();
         let mut later = None;
         let mut kept: Vec<Timestamp> = Vec::new();
         for good in self.goods.drain(..).rev() {

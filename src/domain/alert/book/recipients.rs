@@ -127,7 +127,8 @@ impl Book {
             }
         }
         if let Some(member) = self.members.get_mut(&id) {
-            member.trail.prune(waiting);
+            let suspect = self.suspicions.get(&member.sender).and_then(|s| s.suspects.get(&id));
+            member.trail.prune(waiting, suspect.map_or(&[], |suspect| &suspect.probes));
         }
     }
 }

@@ -222,7 +222,9 @@ impl Lab {
     }
 
     pub(super) fn hear(&mut self, occurrence: Occurrence) -> Vec<String> {
-        if let Occurrence::Delivered { recipient, sent, at, .. } = &occurrence {
+        if let Occurrence::Delivered { recipient, sent, at, .. } = &occurrence
+            && self.book.knows(*recipient)
+        {
             let last = self.last_good.entry(*recipient).or_insert((*at, *sent));
             if *sent > last.1 {
                 *last = (*at, *sent);

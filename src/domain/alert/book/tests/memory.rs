@@ -106,7 +106,7 @@ fn goods_between_which_nothing_can_have_failed_are_one() {
     let waiting = [Waiting { sent: t(0), overdue: true }];
     for sent in 1..1000 {
         trail.good(t(sent));
-        trail.prune(&waiting);
+        trail.prune(&waiting, &[]);
     }
     assert_eq!(trail.size(), 1);
     assert!(trail.has_settled_good_after(t(998), &[]));

@@ -82,6 +82,19 @@ fn a_lone_fault_before_somebodys_success_is_the_recipients_own() {
 }
 
 #[test]
+fn what_was_good_around_a_fault_parts_it_from_other_failures() {
+    // 20 is on its way; 30 is good, 40 meets a fault, 50 gets no answer and arrives, which proves it was taken.
+    let mut lab = Lab::several(2, 2);
+    lab.on_their_way(&[(20, false)]);
+    lab.good(1, 30);
+    lab.fault(1, 40);
+    lab.good(1, 50);
+    lab.on_their_way(&[]);
+    assert_eq!(lab.missing(1, 20), NOTHING);
+    assert_eq!(lab.accepted(2, 60), NOTHING, "30 was good");
+}
+
+#[test]
 fn a_success_that_began_before_the_fault_says_nothing() {
     let mut lab = Lab::several(2, 1);
     lab.now = 20;

@@ -125,11 +125,14 @@ struct Probe {
     waiting: bool,
 }
 
+/// By recipient and time of sending.
+type Probes = BTreeMap<(i32, i64), Probe>;
+
 struct World {
     lab: Lab,
     asked: BTreeMap<i32, usize>,
     paused: BTreeSet<i32>,
-    probes: BTreeMap<(i32, i64), Probe>,
+    probes: Probes,
     known: BTreeMap<i32, Knowledge>,
     /// Faults of each sender that nobody has disproved: who met it with which probe, and when.
     faults: BTreeMap<Arc<str>, Vec<(i32, i64, i64)>>,
@@ -150,7 +153,7 @@ impl Plan {
         (1..).zip(&self.watched).map(recipient).collect()
     }
 
-    fn history(&self) -> (BTreeMap<(i32, i64), Probe>, Vec<(i64, What)>) {
+    fn history(&self) -> (Probes, Vec<(i64, What)>) {
         let (mut probes, mut history) = (BTreeMap::new(), vec![]);
         for (id, watched) in (1..).zip(&self.watched) {
             for (slot, (fate, share)) in watched.probes.iter().enumerate() {
@@ -257,6 +260,8 @@ impl World {
                 self.known.insert(id, Knowledge::default());
                 self.faults.values_mut().for_each(|faults| faults.retain(|(of, ..)| *of != id));
                 self.lab.set_active(id, false);
+                // A good probe from before the pause or in it is true all the same: after a restart it may count.
+                self.lab.last_good.remove(&RecipientId(id));
                 assert!(!self.has_open(id));
             }
             What::Pause(id, false) => {
@@ -319,7 +324,11 @@ impl World {
         let failed: Vec<_> = failed.into_iter().map(|(of, sent)| (of, sent, false)).collect();
         self.check(&told, &failed);
         for ((of, sent, bounced), before) in failed.into_iter().zip(before) {
-            self.covered(of, sent, bounced, before);
+            // Mail that was handed over without an answer may have arrived meanwhile: then it is history already.
+            let mut newer = self.known[&of].verdicts.range(sent..);
+            if !newer.any(|(_, known)| *known == Known::Good) {
+                self.covered(of, sent, bounced, before);
+            }
         }
     }
 
@@ -367,6 +376,9 @@ impl World {
         let faults = self.faults.get(&name).cloned().unwrap_or_default();
         let told = self.lab.fault(id, sent);
         self.check(&told, &[]);
+        if !active {
+            return;
+        }
         let met = |of: i32| faults.iter().filter(|(who, ..)| *who == of).count();
         let enough: Vec<i32> = self.asked.keys().copied().filter(|of| met(*of) >= self.asked[of]).collect();
         if enough.len() >= 2 || enough.iter().any(|of| met(*of) >= 2 || self.users(&name) <= 1) {
