@@ -96,7 +96,7 @@ async fn run_counting(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    for warning in &config.warnings {
+    for warning in config.warnings_at(clock::now()) {
         warn!("{warning}");
     }
     let (readiness, ready) = watch::channel(Readiness::default());

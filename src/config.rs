@@ -16,6 +16,7 @@ mod log;
 mod parse;
 mod placeholder;
 mod problem;
+mod quiet;
 pub mod recipient;
 mod setting;
 mod source;
@@ -45,7 +46,8 @@ pub use web::{Proxy, PublicUrl};
 
 use crate::domain::quiet::Quiet;
 use crate::secret::Secret;
-use problem::Findings;
+use jiff::Timestamp;
+use problem::{Findings, Late};
 use recipient::{INTERVAL_MAX, Surroundings, THRESHOLD_MAX};
 use table::{Table, bounded};
 
@@ -94,8 +96,10 @@ pub struct Config {
     pub log_level: LevelFilter,
     pub log_format: LogFormat,
     pub limits: Limits,
-    /// What is allowed and yet worth a word, one line each.
+    /// What is allowed and yet worth a word, one line each, at any time.
     pub warnings: Vec<String>,
+    /// What will be, from some time on.
+    later: Vec<Late>,
     described: Vec<Described>,
 }
 
@@ -113,12 +117,19 @@ impl Config {
         let source =
             source::read(file, environment.into_iter().collect(), &mut findings).map_err(Problems::from)?;
         let config = Self::build(&source, purpose, &mut findings);
+        let later = findings.take_later();
         let warnings = findings.finish()?;
         // Whatever made `build` answer nothing has been noted as a problem.
         let mut config = config.unwrap_or_else(|| unreachable!("a refused configuration has a problem"));
-        config.warnings = warnings;
+        (config.warnings, config.later) = (warnings, later);
         config.described = describe::rows(&source, &config);
         Ok(config)
+    }
+
+    /// The warnings and, besides, what is over by `now` and could be removed.
+    pub fn warnings_at(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let over = self.later.iter().filter(move |late| late.from <= now).map(|late| late.text.as_str());
+        self.warnings.iter().map(String::as_str).chain(over)
     }
 
     /// Every setting that counts, with secrets masked: its name, its value and where it came from.
@@ -169,7 +180,8 @@ impl Config {
         };
         let around = Surroundings { senders: &senders, mailboxes: &mailboxes, defaults, limits: &limits };
         let recipients = recipient::read(&source.recipients, &around, findings);
-        gaps::tell(source, &around, &alerts, purpose, findings);
+        let quiet = quiet::read(source, tz.as_ref().unwrap_or(&TimeZone::UTC), &recipients, findings);
+        gaps::tell(source, &around, &alerts, &recipients, purpose, findings);
         let (send_interval, alert_threshold) = (send_interval?, alert_threshold?);
         let (listen, metrics_listen) = listen?;
         Some(Self {
@@ -187,7 +199,7 @@ impl Config {
             public_url: public_url?,
             admin,
             alerts,
-            quiet: Quiet::default(),
+            quiet: quiet?,
             tls_ca_file,
             tls: tls?,
             secret_key,
@@ -199,6 +211,7 @@ impl Config {
             log_format: log_format?,
             limits,
             warnings: Vec::new(),
+            later: Vec::new(),
             described: Vec::new(),
         })
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::database;
+use crate::clock;
 use crate::config::{Cleanup, Config, Database, Mailbox, Sender};
 use crate::domain::submission::Outcome;
 use crate::imap::watch::Setting;
@@ -22,8 +23,12 @@ pub async fn check_config(config: &Config, offline: bool) -> bool {
     for row in config.described() {
         println!("{:<24} {:<40} {}", row.name, row.value, row.source);
     }
-    for warning in &config.warnings {
+    let now = clock::now();
+    for warning in config.warnings_at(now) {
         println!("WARN  {warning}");
+    }
+    for sentence in config.quiet.sentences(now) {
+        println!("WARN  {sentence}");
     }
     println!("ok    configuration: {} recipients in the file", config.recipients.len());
     if offline {

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::clock;
 use crate::config::{self, Config};
 use crate::store::{Provisioned, Store};
 
@@ -54,7 +55,7 @@ async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<(),
             }
         }
     }
-    for warning in &new.warnings {
+    for warning in new.warnings_at(clock::now()) {
         warn!("{warning}");
     }
     let old = Arc::clone(&service.config.borrow());

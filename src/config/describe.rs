@@ -22,10 +22,11 @@ fn row(name: impl Into<String>, value: impl Into<String>, source: impl Into<Stri
     Described { name: name.into(), value: value.into(), source: source.into() }
 }
 
-/// All rows: the settings, the further accounts, the recipients, the limits.
+/// All rows: the settings, the further accounts, the recipients, the maintenance windows, the limits.
 pub(super) fn rows(source: &Source, config: &Config) -> Vec<Described> {
     let mut rows: Vec<Described> =
         SETTINGS.iter().map(|setting| setting_row(setting, source, config)).collect();
+    rows.push(muted_row(source, config));
     for (name, table) in &source.senders {
         let Some(sender) = config.senders.get(name) else { continue };
         let further = Further {
@@ -64,6 +65,10 @@ pub(super) fn rows(source: &Source, config: &Config) -> Vec<Described> {
         let name = format!("recipients[{}]", parse::shown(&recipient.name));
         rows.push(row(name, value, table.place("address").origin.to_string()));
     }
+    for (window, table) in config.quiet.windows.iter().zip(&source.maintenance) {
+        let name = format!("maintenance[{}]", parse::shown(&window.name));
+        rows.push(row(name, window.describe(&config.tz), table.place("name").origin.to_string()));
+    }
     for (name, value) in config.limits.by_name() {
         let limits = Further { path: "limits".to_owned(), table: &source.limits, over: None, source };
         rows.push(limits.row(name, &value));
@@ -98,6 +103,12 @@ impl Further<'_> {
         rows.push(self.row(pass, if account.pass.is_empty() { "" } else { MASK }));
         rows.push(self.row("tls", account.tls.as_str()));
     }
+}
+
+fn muted_row(source: &Source, config: &Config) -> Described {
+    let value = config.quiet.muted_until.map(|until| config.quiet.show(until)).unwrap_or_default();
+    let place = source.top.place("muted_until");
+    row(place.setting, value, place.origin.to_string())
 }
 
 fn setting_row(setting: &Setting, source: &Source, config: &Config) -> Described {

@@ -3,14 +3,16 @@
 use super::Purpose;
 use super::alerts::Alerts;
 use super::problem::{Fault, Findings, Origin, Place};
-use super::recipient::Surroundings;
+use super::recipient::{Provisioned, Surroundings};
 use super::source::Source;
+use super::table::Table;
 
 /// Refuses half a way for mail, and warns of what is missing besides.
 pub(super) fn tell(
     source: &Source,
     around: &Surroundings<'_>,
     alerts: &Alerts,
+    recipients: &[Provisioned],
     purpose: Purpose,
     findings: &mut Findings,
 ) {
@@ -53,9 +55,33 @@ pub(super) fn tell(
             "nobody is told of an incident; set it, or ALERT_MAIL_RECIPIENT",
         );
     }
+    let heartbeat = ["heartbeat_url", "heartbeat_url_file"].into_iter().find(|field| top.has(field));
+    if let Some(field) = heartbeat.filter(|_| !alerts.has_channel()) {
+        let text = "tells whether alerts can get out, and there is no way for them; set DISCORD_WEBHOOK_URL or \
+                    ALERT_MAIL_RECIPIENT";
+        findings.warn(&top.place(field), text);
+    }
+    warn_of_silence(top, alerts, recipients, findings);
     let public_url = top.place("public_url");
     if alerts.has_channel() && public_url.origin == Origin::Default {
         findings.warn(&public_url, "links in alerts lead to localhost; set it to where people reach MailDT");
+    }
+}
+
+/// Channels that no recipient of the file may use are hardly meant.
+fn warn_of_silence(top: &Table, alerts: &Alerts, recipients: &[Provisioned], findings: &mut Findings) {
+    let is_told = |recipient: &Provisioned| {
+        recipient.discord && alerts.discord.is_some() || recipient.email && !alerts.mail.is_empty()
+    };
+    if !alerts.has_channel() || recipients.is_empty() || recipients.iter().any(is_told) {
+        return;
+    }
+    let fields = ["discord_webhook_url", "discord_webhook_url_file", "alert_mail_recipient"];
+    let place = fields.into_iter().find(|field| top.has(field)).map(|field| top.place(field));
+    if let Some(place) = place {
+        let text = "nothing is told about any recipient in the file: discord and email are off for all, or on only where \
+                    there is no channel";
+        findings.warn(&place, text);
     }
 }
 

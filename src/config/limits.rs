@@ -163,6 +163,18 @@ impl Limits {
                 Fault::new(reason, "a lease must outlive a missed renewal: lower lease_renew"),
             );
         }
+        if self.channel_down_after > self.notification_dead_after {
+            let (down, dead) = (
+                parse::show_duration(self.channel_down_after),
+                parse::show_duration(self.notification_dead_after),
+            );
+            let text = format!(
+                "notifications are given up after {dead}, before their channel counts as down after {down}"
+            );
+            let is_set = table.has("notification_dead_after");
+            let field = if is_set { "notification_dead_after" } else { "channel_down_after" };
+            findings.warn(&table.place(field), text);
+        }
         if self.idle > LONGEST_IDLE {
             let reason = format!("{} is longer than 28m", parse::show_duration(self.idle));
             findings.refuse(

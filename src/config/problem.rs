@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -106,6 +108,14 @@ impl std::error::Error for Problems {}
 pub(super) struct Findings {
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    later: Vec<Late>,
+}
+
+/// A warning that holds from a point in time on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Late {
+    pub from: Timestamp,
+    pub text: String,
 }
 
 impl Findings {
@@ -115,6 +125,16 @@ impl Findings {
 
     pub(super) fn warn(&mut self, place: &Place, text: impl fmt::Display) {
         self.warnings.push(format!("{place}: {text}"));
+    }
+
+    /// A warning about what is over at `end`.
+    pub(super) fn past(&mut self, end: Timestamp, place: &Place, text: impl fmt::Display) {
+        self.later.push(Late { from: end, text: format!("{place}: {text}") });
+    }
+
+    /// The warnings that time will bring.
+    pub(super) fn take_later(&mut self) -> Vec<Late> {
+        std::mem::take(&mut self.later)
     }
 
     /// The value, or `None` with the fault noted.

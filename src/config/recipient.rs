@@ -180,7 +180,8 @@ pub fn return_mode(text: &str) -> Result<ReturnMode, Fault> {
     })
 }
 
-fn timestamp(text: &str) -> Result<Timestamp, Fault> {
+/// A point in time, with its offset.
+pub(super) fn timestamp(text: &str) -> Result<Timestamp, Fault> {
     text.parse().map_err(|_| {
         let reason = format!("{} is not a point in time", parse::shown(text));
         Fault::new(reason, "write date, time and offset, such as 2026-01-31T08:00:00Z")

@@ -75,7 +75,11 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 /// Tables that the file may hold besides the settings.
-pub(super) const TABLES: [&str; 4] = ["limits", "senders", "mailboxes", "recipients"];
+pub(super) const TABLES: [&str; 5] = ["limits", "senders", "mailboxes", "recipients", "maintenance"];
+
+/// Settings that the file alone holds: the environment of a running process stays as it is, so that nobody could take
+/// them back.
+pub(super) const FILE_ONLY: [&str; 1] = ["muted_until"];
 
 /// Variables of `docker-compose.yml`, which the program itself never reads.
 const COMPOSE_ONLY: [&str; 5] = ["PORT", "DB_USER", "DB_PASS", "DB_PASS_FILE", "DB_NAME"];
@@ -136,13 +140,14 @@ const OWN_PREFIXES: [&str; 14] = [
     "CERT_",
 ];
 
-/// Variables of the Python MailDT that have no counterpart.
+/// Variables that do nothing: of the Python MailDT, or meant for the file.
 const GONE: &[(&str, &str)] = &[
     ("WEBHOOK_URL", "alerts go to DISCORD_WEBHOOK_URL and ALERT_MAIL_RECIPIENT only"),
     (
         "CW_PRIVATE_KEY",
         "there are no ConnectWise tickets; alerts go to DISCORD_WEBHOOK_URL and ALERT_MAIL_RECIPIENT only",
     ),
+    ("MUTED_UNTIL", "it belongs into the file, as muted_until, where SIGHUP reads it again"),
 ];
 
 /// The setting of an environment variable: its own or, of a secret, `NAME_FILE`.
@@ -154,7 +159,8 @@ pub(super) fn by_variable(name: &str) -> Option<&'static Setting> {
 /// Whether the file may hold `key` at its top.
 pub(super) fn is_file_key(key: &str) -> bool {
     let upper = key.to_ascii_uppercase();
-    key == key.to_ascii_lowercase() && (by_variable(&upper).is_some() || TABLES.contains(&key))
+    let by_itself = TABLES.contains(&key) || FILE_ONLY.contains(&key);
+    by_itself || key == key.to_ascii_lowercase() && by_variable(&upper).is_some()
 }
 
 /// What may stand at the top of the file.
@@ -164,11 +170,11 @@ pub(super) fn file_keys() -> Vec<String> {
         let file = s.secret.then(|| format!("{name}_file"));
         std::iter::once(name).chain(file)
     });
-    settings.chain(TABLES.map(str::to_owned)).collect()
+    settings.chain(TABLES.into_iter().chain(FILE_ONLY).map(str::to_owned)).collect()
 }
 
 /// Of `known`, the word that differs from `word` by a slip of the fingers.
-fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     let allowed = if word.len() < 5 { 1 } else { 2 };
     known
@@ -221,7 +227,7 @@ pub(super) fn meant_by_key(key: &str) -> Option<String> {
     Some(format!("did you mean {right}?"))
 }
 
-/// What to say about a variable of the Python MailDT that no longer does anything.
+/// What to say about a variable that does nothing.
 pub(super) fn gone(variable: &str) -> Option<&'static str> {
     GONE.iter().find(|(name, _)| *name == variable).map(|(_, text)| *text)
 }

@@ -26,6 +26,8 @@ pub(super) struct Source {
     pub mailboxes: BTreeMap<String, Table>,
     /// `[[recipients]]`, in the order of the file.
     pub recipients: Vec<Table>,
+    /// `[[maintenance]]`, in the order of the file.
+    pub maintenance: Vec<Table>,
     /// The environment as given, for what is not a setting (`HOME`).
     pub environment: BTreeMap<String, String>,
 }
@@ -77,7 +79,8 @@ pub(super) fn read(
     let limits = table(&mut settings, "limits", &names, findings);
     let senders = named_tables(&mut settings, "senders", &names, findings);
     let mailboxes = named_tables(&mut settings, "mailboxes", &names, findings);
-    let recipients = recipients(&mut settings, &names, findings);
+    let recipients = listed_tables(&mut settings, "recipients", &["name", "address"], &names, findings);
+    let maintenance = listed_tables(&mut settings, "maintenance", &["name"], &names, findings);
     settings.retain(|key, _| {
         let known = setting::is_file_key(key);
         if !known {
@@ -92,7 +95,7 @@ pub(super) fn read(
         _ => Origin::Default,
     };
     let top = Table::top(&settings, &names.directory, origin);
-    Ok(Source { top, limits, senders, mailboxes, recipients, environment })
+    Ok(Source { top, limits, senders, mailboxes, recipients, maintenance, environment })
 }
 
 impl FileNames {
@@ -207,8 +210,14 @@ fn named_tables(
     tables
 }
 
-fn recipients(settings: &mut Dict, names: &FileNames, findings: &mut Findings) -> Vec<Table> {
-    let key = "recipients";
+/// `[[KEY]]`; in messages each table is called by the first of the fields `called_by` that it has.
+fn listed_tables(
+    settings: &mut Dict,
+    key: &str,
+    called_by: &[&str],
+    names: &FileNames,
+    findings: &mut Findings,
+) -> Vec<Table> {
     let items = match settings.remove(key) {
         None => return Vec::new(),
         Some(Value::Array(_, items)) => items,
@@ -218,15 +227,16 @@ fn recipients(settings: &mut Dict, names: &FileNames, findings: &mut Findings) -
     for (index, item) in items.iter().enumerate() {
         let number = index + 1;
         let Some(dict) = item.as_dict() else {
-            let fault =
-                Fault::new("is not a list of tables", "write each recipient below a [[recipients]] line");
+            let each = if key == "recipients" { "recipient" } else { "window" };
+            let remedy = format!("write each {each} below a [[{key}]] line");
+            let fault = Fault::new("is not a list of tables", remedy);
             findings.refuse(names.key(key, key), fault);
             return Vec::new();
         };
-        let called = ["name", "address"].iter().find_map(|field| dict.get(*field)?.as_str());
+        let called = called_by.iter().find_map(|field| dict.get(*field)?.as_str());
         let path = match called {
-            Some(called) => format!("recipients[{}]", parse::shown(called)),
-            None => format!("recipients[{number}]"),
+            Some(called) => format!("{key}[{}]", parse::shown(called)),
+            None => format!("{key}[{number}]"),
         };
         tables.push(names.table(&path, dict));
     }

@@ -23,6 +23,16 @@ enum Naming {
     Keys(String),
 }
 
+impl Naming {
+    fn setting(&self, field: &str) -> String {
+        match self {
+            Self::Variables("") if setting::FILE_ONLY.contains(&field) => field.to_owned(),
+            Self::Variables(prefix) => format!("{prefix}{}", field.to_ascii_uppercase()),
+            Self::Keys(path) => format!("{path}.{field}"),
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Entry {
     value: Value,
@@ -49,7 +59,7 @@ impl Table {
     /// The settings outside all tables. `origin` tells for each value where it came from, by its lower-case name.
     pub(super) fn top(dict: &Dict, directory: &Path, origin: impl Fn(&str, &Value) -> Origin) -> Self {
         let entry = |(key, value): (&String, &Value)| {
-            let place = Place { setting: key.to_ascii_uppercase(), origin: origin(key, value) };
+            let place = Place { setting: Naming::Variables("").setting(key), origin: origin(key, value) };
             (key.clone(), Entry { value: value.clone(), place })
         };
         let entries = dict.iter().filter(|(_, value)| !is_blank(value)).map(entry).collect();
@@ -115,11 +125,7 @@ impl Table {
 
     /// The place of a field; of a missing one, the place where it should be.
     pub(super) fn place(&self, field: &str) -> Place {
-        let setting = match &self.naming {
-            Naming::Variables(prefix) => format!("{prefix}{}", field.to_ascii_uppercase()),
-            Naming::Keys(path) => format!("{path}.{field}"),
-        };
-        let unset = || Place { setting, origin: Origin::Unset };
+        let unset = || Place { setting: self.naming.setting(field), origin: Origin::Unset };
         self.entries.get(field).map_or_else(unset, |entry| entry.place.clone())
     }
 
@@ -203,8 +209,28 @@ impl Table {
         findings: &mut Findings,
         parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Option<Vec<T>> {
+        self.list_from(field, findings, scalar, parse)
+    }
+
+    /// Like [`Table::list`], of names or words: a number or a switch is none.
+    pub(super) fn words<T>(
+        &self,
+        field: &str,
+        findings: &mut Findings,
+        parse: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Option<Vec<T>> {
+        self.list_from(field, findings, text, parse)
+    }
+
+    fn list_from<T>(
+        &self,
+        field: &str,
+        findings: &mut Findings,
+        read: impl Fn(&Value) -> Result<String, Fault>,
+        parse: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Option<Vec<T>> {
         let entry = self.entries.get(field)?;
-        let items = findings.keep(&entry.place, items(&entry.value))?;
+        let items = findings.keep(&entry.place, items(&entry.value, read))?;
         let count = items.len();
         let parsed: Vec<T> = items
             .iter()
@@ -250,7 +276,7 @@ impl Table {
 
     /// A field as it was written, for showing; secrets are the caller's business.
     pub(super) fn written(&self, field: &str) -> Option<String> {
-        items(&self.entries.get(field)?.value).ok().map(|items| items.join(","))
+        items(&self.entries.get(field)?.value, scalar).ok().map(|items| items.join(","))
     }
 }
 
@@ -300,10 +326,10 @@ fn scalar(value: &Value) -> Result<String, Fault> {
     }
 }
 
-fn items(value: &Value) -> Result<Vec<String>, Fault> {
+fn items(value: &Value, read: impl Fn(&Value) -> Result<String, Fault>) -> Result<Vec<String>, Fault> {
     match value {
-        Value::Array(_, array) => array.iter().map(scalar).collect(),
-        _ => Ok(scalar(value)?
+        Value::Array(_, array) => array.iter().map(read).collect(),
+        _ => Ok(read(value)?
             .split(',')
             .map(|item| item.trim().to_owned())
             .filter(|item| !item.is_empty())

@@ -4,6 +4,8 @@
 //! `ADMIN_PASSWORD` are in the environment of each unless the file says otherwise; relative paths start at the crate's
 //! root. `UPDATE_TESTDATA=1 cargo test` writes the present answers into the files, to be read before they are believed.
 
+mod quiet;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -153,7 +155,7 @@ fn the_example_file_names_only_what_there_is() {
         .replace("changeme", "a password")
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.split(' ').nth(1) == Some("=") => format!("{rest}\n"),
+            Some(rest) if rest.split(' ').nth(1) == Some("=") || rest.starts_with('[') => format!("{rest}\n"),
             _ => format!("{line}\n"),
         })
         .collect();
@@ -174,6 +176,12 @@ fn the_documentation_lists_every_setting_with_its_default() {
             Some((name, rest.split('|').next()?.trim()))
         })
         .collect();
+    for name in setting::FILE_ONLY.iter().chain(&setting::TABLES) {
+        assert!(
+            page.contains(&format!("`{name}`")) || page.contains(&format!("[{name}")),
+            "{name} is missing"
+        );
+    }
     for setting in setting::SETTINGS {
         let default = rows.get(setting.name).unwrap_or_else(|| panic!("{} is missing", setting.name));
         if !setting.default.is_empty() {
@@ -466,11 +474,12 @@ proptest! {
 
     #[test]
     fn no_file_makes_it_panic(
-        lines in proptest::collection::vec((0usize..64, "\"[^\"\\\\]{0,12}\"|[0-9]{1,20}|true|-1|1e9|\\[1, \"x\"\\]|\\{ a = 1 \\}|2030-01-01|\\[\\]"), 0..10),
+        lines in proptest::collection::vec((0usize..64, "\"[^\"\\\\]{0,12}\"|[0-9]{1,20}|true|-1|1e9|\\[1, \"x\"\\]|\\{ a = 1 \\}|2030-01-01|22:00:00|\"(daily|mon|22:00|4h|2030-01-01T00:00)\"|\\[\\]"), 0..10),
     ) {
-        let tables = ["[limits]", "[senders.a]", "[senders.default]", "[mailboxes.b]", "[[recipients]]"];
+        let tables = ["[limits]", "[senders.a]", "[senders.default]", "[mailboxes.b]", "[[recipients]]", "[[maintenance]]"];
         let keys = ["host", "user", "pass", "from", "connections", "address", "name", "interval", "muted_until", "connect",
-            "deferred_retry", "sender", "smtp_port", "smtp_pass", "listen", "tz", "recipients", "senders", "limits", "é"];
+            "deferred_retry", "sender", "smtp_port", "smtp_pass", "listen", "tz", "recipients", "senders", "limits", "é",
+            "muted_until", "maintenance", "from", "to", "days", "start", "end", "duration"];
         let text: String = lines.iter().map(|(index, value)| match tables.get(*index) {
             Some(table) => format!("{table}\n"),
             None => format!("{} = {value}\n", keys[index % keys.len()]),

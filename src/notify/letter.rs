@@ -16,6 +16,8 @@ pub struct Letter {
     pub facts: Vec<Fact>,
     /// The recipients concerned, where there are several: one line each.
     pub items: Vec<String>,
+    /// The same in a word each, for where the lines have no room; empty where there is no shorter form.
+    pub names: Vec<String>,
     /// What it is not, and what to look at next.
     pub remarks: Vec<String>,
     /// Of which incidents it tells; empty for a test or an emergency.
