@@ -234,17 +234,15 @@ impl Engine {
         self.publish_memory();
     }
 
+    /// What is open is told whether or not anything waits: an outage of the database can begin in a quiet minute.
     fn publish_memory(&self) {
-        let stalled = self.journal.is_stalled();
+        let results = if self.journal.is_stalled() { self.journal.len() } else { 0 };
         self.memory.send_if_modified(|memory| {
-            let unwritten = if stalled {
-                Unwritten { results: self.journal.len(), open: self.book.open().cloned().collect() }
-            } else {
-                Unwritten::default()
-            };
-            let changed = *memory != unwritten;
-            *memory = unwritten;
-            changed
+            if memory.results == results && memory.open.iter().eq(self.book.open()) {
+                return false;
+            }
+            *memory = Unwritten { results, open: self.book.open().cloned().collect() };
+            true
         });
     }
 

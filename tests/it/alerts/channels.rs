@@ -254,6 +254,30 @@ fn an_ambiguous_send_is_repeated_with_the_same_incident_id_and_nothing_else_is()
 }
 
 #[test]
+fn a_database_that_goes_away_while_an_alert_is_being_taken_makes_no_repeat() {
+    let test = "a_database_that_goes_away_while_an_alert_is_being_taken_makes_no_repeat";
+    let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
+    let answer = ops.discord.wire().hold_at(Towards::Client, At::Before(b"HTTP/1.1 200"));
+    let reply = ops.mail_wire().hold_at(Towards::Client, At::Before(b"250 2.0.0 Ok: queued"));
+    // A lease and a send that outlive the outage, as those of users do.
+    let setup = ops.on(world.setup()).without_limit("lease").without_limit("lease_renew");
+    let app = setup.without_limit("channel_send").recipient(lost(&world, "alice")).start();
+    answer.wait(s(40));
+    reply.wait(s(20));
+    ops.hear(s(10), &["Missing: alice"]);
+    world.sql().refuse();
+    answer.release();
+    reply.release();
+    eventually(s(10), "the database is missed", || so(app.ready().is_err(), String::new));
+    world.sql().pass();
+    eventually(s(20), "both are settled", || {
+        let rows = world.records().notifications()?;
+        so(rows.iter().all(|row| row.state == "delivered"), || format!("{rows:?}"))
+    });
+    throughout(s(2), "and not repeated", || ops.were_told(&["Missing: alice"]));
+}
+
+#[test]
 fn when_every_channel_is_down_the_heartbeat_stops_and_the_program_stays_ready() {
     let test = "when_every_channel_is_down_the_heartbeat_stops_and_the_program_stays_ready";
     let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
