@@ -16,12 +16,14 @@ pub enum Evidence {
         accepted_at: Timestamp,
         deadline_at: Timestamp,
         /// The server's names of the folders that were looked through, twice.
+        #[serde(default)]
         folders: Vec<String>,
         looked_at: Timestamp,
         queue_id: Option<String>,
         /// The reply that accepted it.
         reply: Option<Reply>,
         /// How often it was seen in a mailbox that is not its recipient's.
+        #[serde(default)]
         misrouted: i32,
     },
     /// A delivery status notification came back instead.

@@ -119,6 +119,7 @@ pub struct Details {
     /// The last good delivery (for a sender: submission) before.
     pub last_good_at: Option<Timestamp>,
     /// Who is concerned: the recipient itself, or those that the shared cause keeps from being probed.
+    #[serde(default)]
     pub concerned: Vec<Concerned>,
     /// Reminders told so far.
     #[serde(default)]

@@ -24,6 +24,7 @@ pub(super) struct Suspect {
 /// The faults of one sender since it last took a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Suspicion {
+    #[serde(default)]
     pub(super) suspects: BTreeMap<RecipientId, Suspect>,
     /// Submissions in a row that ended without an answer.
     #[serde(default)]
@@ -36,10 +37,23 @@ pub(super) struct Suspicion {
 impl Suspicion {
     /// Unanswered submissions in a row that make an incident.
     pub(super) const UNANSWERED: u32 = 3;
-    /// Probes kept for one recipient.
-    const KEPT: usize = 64;
+    /// Recipients kept. With so many at once it is nobody's own fault; those beyond add nothing but work.
+    pub(super) const SUSPECTS: usize = 64;
 
-    pub(super) fn add(&mut self, recipient: RecipientId, sent: Timestamp, evidence: &Evidence) {
+    /// Notes a fault that a recipient met, who asks for `alert_after` in a row: with as many, or two, there is no suspicion
+    /// any more, so that what is kept for each is bounded.
+    pub(super) fn add(
+        &mut self,
+        recipient: RecipientId,
+        sent: Timestamp,
+        evidence: &Evidence,
+        alert_after: usize,
+    ) {
+        let full = self.suspects.len() >= Self::SUSPECTS && !self.suspects.contains_key(&recipient);
+        // One that asks for no more than one may be all that is wanting.
+        if full && alert_after > 1 {
+            return;
+        }
         let at = evidence.at();
         let suspect = self.suspects.entry(recipient).or_insert_with(|| Suspect {
             probes: Vec::new(),
@@ -48,9 +62,7 @@ impl Suspicion {
             first: evidence.clone(),
             latest: evidence.clone(),
         });
-        if let Some(probe) = evidence.probe()
-            && suspect.probes.len() < Self::KEPT
-        {
+        if let Some(probe) = evidence.probe() {
             suspect.probes.push((probe, sent));
         }
         suspect.last_at = suspect.last_at.max(at);
@@ -76,6 +88,14 @@ impl Suspicion {
             suspect.probes.len() >= 2 || users <= 1 || between(suspect.first_at, now) >= patience
         };
         ripe.len() >= 2 || ripe.iter().any(insistent)
+    }
+
+    /// The clock may have been set back while nobody was there.
+    pub(super) fn not_after(&mut self, now: Timestamp) {
+        for suspect in self.suspects.values_mut() {
+            suspect.last_at = suspect.last_at.min(now);
+            suspect.first_at = suspect.first_at.min(now);
+        }
     }
 
     pub(super) fn is_clean(&self) -> bool {

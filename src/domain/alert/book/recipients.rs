@@ -17,61 +17,90 @@ impl Book {
         now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
-        let Some(member) = self.members.get_mut(&id) else { return };
-        let (kind, lost) = match evidence {
-            Evidence::NotArrived { .. } | Evidence::Bounced { .. } => (Kind::Missing, 1),
-            _ => (Kind::SendFailure, 0),
-        };
-        let probe = evidence.probe();
-        let in_row = probe.map_or(1, |probe| member.trail.fail(probe, sent));
-        let began = member.trail.row_began(sent);
-        let enough = in_row >= member.alert_after || matches!(evidence, Evidence::Bounced { .. });
-        let concerned = vec![member.concerned(id)];
-        let last_good_at = member.last_good_at;
+        self.remembering(id, changes, |book, changes| book.add_failure(id, sent, evidence, now, changes));
+    }
+
+    /// One more failure of a recipient.
+    pub(super) fn add_failure(
+        &mut self,
+        id: RecipientId,
+        sent: Timestamp,
+        evidence: &Evidence,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) {
+        let (Some(member), Some(probe)) = (self.members.get_mut(&id), evidence.probe()) else { return };
+        let lost = matches!(evidence, Evidence::NotArrived { .. } | Evidence::Bounced { .. });
+        let kind = if lost { Kind::Missing } else { Kind::SendFailure };
+        let row = member.trail.fail(probe, sent, lost, member.alert_after);
         let key = (Scope::Recipient(id), kind);
         if let Some(incident) = self.open.get_mut(&key) {
             let details = &mut incident.details;
-            details.failures += 1;
-            details.outstanding += lost;
+            details.failures = details.failures.saturating_add(1);
             details.failing_until = details.failing_until.max(sent);
             details.latest = evidence.clone();
+            if sent < details.since && !member.trail.has_good_between(sent, details.since) {
+                details.since = row.first_sent.min(sent);
+                details.first = evidence.clone();
+            }
+            if lost {
+                details.outstanding = details.outstanding.saturating_add(1);
+                member.trail.expect([probe]);
+            }
             put(incident, changes);
-        } else if enough {
-            let failures = u32::try_from(in_row).unwrap_or(u32::MAX);
-            let mut details = Details::new(began, sent, evidence.clone());
-            details.failures = failures;
-            details.outstanding = if lost > 0 { failures } else { 0 };
-            details.last_good_at = last_good_at;
-            details.concerned = concerned;
-            let channels = self.channels_of(|member_id, _| member_id == id);
-            self.begin(key, details, channels, now, changes);
+        } else if row.length >= member.alert_after || matches!(evidence, Evidence::Bounced { .. }) {
+            let mut details = Details::new(row.first_sent, row.last_sent, evidence.clone());
+            details.failures = u32::try_from(row.length).unwrap_or(u32::MAX);
+            details.last_good_at = member.last_good_at;
+            details.concerned = vec![member.concerned(id)];
+            if lost {
+                details.outstanding = u32::try_from(row.lost.len()).unwrap_or(u32::MAX);
+                member.trail.expect(row.lost);
+            }
+            self.begin(key, details, now, changes);
         }
-        self.keep_trail(id, changes);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an occurrence, spelt out")]
+    pub(super) fn delivered(
+        &mut self,
+        id: RecipientId,
+        sent: Timestamp,
+        at: Timestamp,
+        latency: Option<Duration>,
+        waiting: &[Waiting],
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) {
+        self.remembering(id, changes, |book, changes| {
+            let Some(member) = book.members.get_mut(&id) else { return };
+            member.trail.good(sent);
+            member.last_good_at = Some(member.last_good_at.map_or(at, |before| before.max(at)));
+            book.evaluate(id, waiting, latency, now, changes);
+        });
     }
 
     pub(super) fn arrived_after_all(
         &mut self,
         id: RecipientId,
         probe: ProbeId,
-        sent: Timestamp,
         latency: Duration,
+        waiting: &[Waiting],
+        now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
-        if let Some(member) = self.members.get_mut(&id) {
-            let clean = member.trail.is_clean();
-            member.trail.forgive(probe);
-            if !clean {
-                self.keep_trail(id, changes);
+        self.remembering(id, changes, |book, changes| {
+            let Some(member) = book.members.get_mut(&id) else { return };
+            if member.trail.forgive(probe)
+                && let Some(incident) = book.open.get_mut(&(Scope::Recipient(id), Kind::Missing))
+            {
+                let details = &mut incident.details;
+                details.outstanding = details.outstanding.saturating_sub(1);
+                details.slowest = details.slowest.max(latency);
+                put(incident, changes);
             }
-        }
-        if let Some(incident) = self.open.get_mut(&(Scope::Recipient(id), Kind::Missing))
-            && sent >= incident.details.since
-            && incident.details.outstanding > 0
-        {
-            incident.details.outstanding -= 1;
-            incident.details.slowest = incident.details.slowest.max(latency);
-            put(incident, changes);
-        }
+            book.evaluate(id, waiting, None, now, changes);
+        });
     }
 
     /// Resolves what there is newer evidence against.
@@ -83,7 +112,6 @@ impl Book {
         now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
-        let oldest = waiting.iter().map(|waiting| waiting.sent).min();
         let overdue = waiting.iter().any(|waiting| waiting.overdue);
         for kind in [Kind::Missing, Kind::SendFailure] {
             let key = (Scope::Recipient(id), kind);
@@ -91,7 +119,7 @@ impl Book {
                 continue;
             };
             let details = &incident.details;
-            if member.trail.has_settled_good_after(details.failing_until, oldest) {
+            if member.trail.has_settled_good_after(details.failing_until, waiting) {
                 self.resolve(&key, Resolution::Recovered { latency }, now, changes);
             } else if kind == Kind::Missing && details.outstanding == 0 && !overdue {
                 let slowest = details.slowest;
@@ -99,17 +127,8 @@ impl Book {
             }
         }
         if let Some(member) = self.members.get_mut(&id) {
-            let clean = member.trail.is_clean();
-            member.trail.prune(oldest);
-            if !clean {
-                self.keep_trail(id, changes);
-            }
+            let suspect = self.suspicions.get(&member.sender).and_then(|s| s.suspects.get(&id));
+            member.trail.prune(waiting, suspect.map_or(&[], |suspect| &suspect.probes));
         }
-    }
-
-    pub(super) fn keep_trail(&self, id: RecipientId, changes: &mut Vec<Change>) {
-        let trail = self.members.get(&id).map(|member| &member.trail).filter(|trail| !trail.is_clean());
-        let state = trail.and_then(|trail| serde_json::to_value(trail).ok());
-        changes.push(Change::Keep { scope: Scope::Recipient(id), state });
     }
 }

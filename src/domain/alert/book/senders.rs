@@ -1,13 +1,16 @@
 //! Incidents of a sender: nothing can be handed to its submission server.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Book, put};
+use super::{Book, Joining, put};
 use crate::domain::alert::suspicion::Suspicion;
-use crate::domain::alert::{Change, Details, Evidence, Kind, Resolution, Scope};
+use crate::domain::alert::{Change, Details, Evidence, Incident, Resolution};
 use crate::domain::id::RecipientId;
+use crate::domain::probe::between;
 
 impl Book {
     /// A fault of the sender that one recipient met.
@@ -20,21 +23,24 @@ impl Book {
         now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
-        let concerned = self.members.get(&id).map(|member| member.concerned(id));
-        let key = (Scope::Sender(Arc::clone(sender)), Kind::SenderUnreachable);
-        if let Some(incident) = self.open.get_mut(&key) {
-            incident.join(evidence, concerned);
-            put(incident, changes);
+        if self.join(sender, id, evidence, now, changes) {
             return;
         }
-        self.suspicions.entry(Arc::clone(sender)).or_default().add(id, sent, evidence);
-        self.open_if_ripe(sender, now, changes);
-        self.keep_suspicion(sender, changes);
+        let alert_after = self.members.get(&id).map_or(1, |member| member.alert_after);
+        self.suspecting(sender, changes, |book, changes| {
+            let suspicion = book.suspicions.entry(Arc::clone(sender)).or_default();
+            suspicion.add(id, sent, evidence, alert_after);
+            book.open_if_ripe(sender, now, changes);
+        });
     }
 
     pub(super) fn open_if_ripe(&mut self, sender: &Arc<str>, now: Timestamp, changes: &mut Vec<Change>) {
-        let Some(suspicion) = self.suspicions.get(sender) else { return };
-        let users = self.members.values().filter(|member| member.sender == *sender).count();
+        let key = Self::of_sender(sender);
+        let Some(suspicion) = self.suspicions.get(sender).filter(|_| !self.open.contains_key(&key)) else {
+            return;
+        };
+        // Whether it is the only one is all that matters.
+        let users = self.members.values().filter(|member| member.sender == *sender).take(2).count();
         let alert_after = |id| self.members.get(&id).map_or(usize::MAX, |member| member.alert_after);
         if !suspicion.is_ripe(now, users, self.policy.second_opinion, alert_after) {
             return;
@@ -56,10 +62,7 @@ impl Book {
             .iter()
             .filter_map(|(id, _)| self.members.get(id).map(|member| member.concerned(**id)))
             .collect();
-        let key = (Scope::Sender(Arc::clone(sender)), Kind::SenderUnreachable);
-        let channels = self.channels_of(|_, member| member.sender == *sender);
-        self.begin(key, details, channels, now, changes);
-        self.keep_suspicion(sender, changes);
+        self.begin(key, details, now, changes);
     }
 
     pub(super) fn unanswered(
@@ -70,30 +73,68 @@ impl Book {
         now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
-        let concerned = self.members.get(&id).map(|member| member.concerned(id));
-        let key = (Scope::Sender(Arc::clone(sender)), Kind::SenderUnreachable);
-        if let Some(incident) = self.open.get_mut(&key) {
-            incident.join(evidence, concerned);
-            put(incident, changes);
+        if self.join(sender, id, evidence, now, changes) {
             return;
         }
-        let suspicion = self.suspicions.entry(Arc::clone(sender)).or_default();
-        suspicion.unanswered += 1;
-        let since = *suspicion.unanswered_since.get_or_insert(evidence.at());
-        if suspicion.unanswered >= Suspicion::UNANSWERED && concerned.is_some() {
-            let mut evidence = evidence.clone();
-            if let Evidence::Unanswered { in_a_row, .. } = &mut evidence {
-                *in_a_row = suspicion.unanswered;
+        self.suspecting(sender, changes, |book, changes| {
+            let suspicion = book.suspicions.entry(Arc::clone(sender)).or_default();
+            suspicion.unanswered = suspicion.unanswered.saturating_add(1);
+            let since = *suspicion.unanswered_since.get_or_insert(evidence.at());
+            let (in_a_row, member) = (suspicion.unanswered, book.members.get(&id));
+            let Some(member) = member.filter(|_| in_a_row >= Suspicion::UNANSWERED) else { return };
+            let mut told = evidence.clone();
+            if let Evidence::Unanswered { in_a_row: told, .. } = &mut told {
+                *told = in_a_row;
             }
-            let mut details = Details::new(since, evidence.at(), evidence);
-            details.failures = suspicion.unanswered;
-            details.last_good_at = self.last_good_of(sender);
-            details.concerned = concerned.into_iter().collect();
-            self.suspicions.remove(sender);
-            let channels = self.channels_of(|_, member| member.sender == *sender);
-            self.begin(key, details, channels, now, changes);
+            let mut details = Details::new(since, evidence.at(), told);
+            details.failures = in_a_row;
+            details.last_good_at = book.last_good_of(sender);
+            details.concerned = vec![member.concerned(id)];
+            book.suspicions.remove(sender);
+            book.begin(Self::of_sender(sender), details, now, changes);
+        });
+    }
+
+    /// One more failure of the same cause. Tells whether there is an incident to join.
+    fn join(
+        &mut self,
+        sender: &Arc<str>,
+        id: RecipientId,
+        evidence: &Evidence,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) -> bool {
+        let Some(incident) = self.open.get_mut(&Self::of_sender(sender)) else { return false };
+        let joining = self.joinings.entry(Arc::clone(sender)).or_insert_with(|| Joining::of(incident));
+        let details = &mut incident.details;
+        details.failures = details.failures.saturating_add(1);
+        details.failing_until = details.failing_until.max(evidence.at());
+        details.latest = evidence.clone();
+        if let Some(member) = self.members.get(&id)
+            && joining.known.insert(id)
+        {
+            details.concerned.push(member.concerned(id));
         }
-        self.keep_suspicion(sender, changes);
+        joining.unwritten = true;
+        self.write_joined(sender, now, changes);
+        true
+    }
+
+    /// Writes what joined a sender's incident: at once while few are concerned, else not too often.
+    pub(super) fn write_joined(&mut self, sender: &Arc<str>, now: Timestamp, changes: &mut Vec<Change>) {
+        let (Some(joining), Some(incident)) =
+            (self.joinings.get_mut(sender), self.open.get_mut(&Self::of_sender(sender)))
+        else {
+            return;
+        };
+        let pause = Joining::pause(incident.details.concerned.len());
+        // When the clock was set back, nothing is waited for.
+        let rested = joining.written_at.is_none_or(|at| now < at || between(at, now) >= pause);
+        if joining.unwritten && rested {
+            joining.unwritten = false;
+            joining.written_at = Some(now);
+            put(incident, changes);
+        }
     }
 
     /// The server took a message: faults from before are over. Those that were not the sender's incident were the
@@ -107,31 +148,33 @@ impl Book {
         changes: &mut Vec<Change>,
     ) {
         self.last_accepted.insert(Arc::clone(sender), at);
-        let key = (Scope::Sender(Arc::clone(sender)), Kind::SenderUnreachable);
+        let key = Self::of_sender(sender);
         if self.open.get(&key).is_some_and(|incident| began > incident.details.failing_until) {
             self.resolve(&key, Resolution::Recovered { latency: None }, now, changes);
         }
+        if self.suspicions.contains_key(sender) {
+            self.suspecting(sender, changes, |book, changes| book.acquit(sender, began, now, changes));
+        }
+    }
+
+    fn acquit(&mut self, sender: &Arc<str>, began: Timestamp, now: Timestamp, changes: &mut Vec<Change>) {
         let Some(suspicion) = self.suspicions.get_mut(sender) else { return };
         suspicion.unanswered = 0;
         suspicion.unanswered_since = None;
-        let cleared: Vec<RecipientId> = suspicion
-            .suspects
-            .iter()
-            .filter(|(_, suspect)| suspect.last_at < began)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in cleared {
-            let suspect = self.suspicions.get_mut(sender).and_then(|s| s.suspects.remove(&id));
-            let Some(suspect) = suspect else { continue };
+        let suspects = std::mem::take(&mut suspicion.suspects);
+        let (own, still): (Vec<_>, Vec<_>) =
+            suspects.into_iter().partition(|(_, suspect)| suspect.last_at < began);
+        suspicion.suspects = still.into_iter().collect();
+        for (id, suspect) in own {
             let Some(((_, last), earlier)) = suspect.probes.split_last() else { continue };
-            if let Some(member) = self.members.get_mut(&id) {
+            self.remembering(id, changes, |book, changes| {
+                let Some(member) = book.members.get_mut(&id) else { return };
                 for (probe, sent) in earlier {
-                    member.trail.fail(*probe, *sent);
+                    member.trail.fail(*probe, *sent, false, member.alert_after);
                 }
-            }
-            self.failed(id, *last, &suspect.latest, now, changes);
+                book.add_failure(id, *last, &suspect.latest, now, changes);
+            });
         }
-        self.keep_suspicion(sender, changes);
     }
 
     /// When the sender last took a message; after a restart, when one of its messages last arrived.
@@ -142,12 +185,25 @@ impl Book {
         };
         self.last_accepted.get(sender).copied().or_else(arrived)
     }
+}
 
-    pub(super) fn keep_suspicion(&mut self, sender: &Arc<str>, changes: &mut Vec<Change>) {
-        if self.suspicions.get(sender).is_some_and(Suspicion::is_clean) {
-            self.suspicions.remove(sender);
+impl Joining {
+    /// Up to here, each failure is written at once.
+    const FEW: usize = 16;
+    /// For each recipient concerned, a pause between two writes: a row twice as long is written half as often. ...
+    const PAUSE: Duration = Duration::from_millis(10);
+    /// ... up to this, so that who is muted is not judged by a list that is too old.
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    fn of(incident: &Incident) -> Self {
+        let known: HashSet<RecipientId> = incident.details.concerned.iter().map(|c| c.id).collect();
+        Self { known, unwritten: false, written_at: None }
+    }
+
+    fn pause(concerned: usize) -> Duration {
+        if concerned <= Self::FEW {
+            return Duration::ZERO;
         }
-        let state = self.suspicions.get(sender).and_then(|suspicion| serde_json::to_value(suspicion).ok());
-        changes.push(Change::Keep { scope: Scope::Sender(Arc::clone(sender)), state });
+        Self::PAUSE.saturating_mul(u32::try_from(concerned).unwrap_or(u32::MAX)).min(Self::LONGEST)
     }
 }

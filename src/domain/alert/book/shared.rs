@@ -1,5 +1,6 @@
 //! Incidents of what everybody shares: mailboxes that cannot be read, channels that take nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -36,9 +37,12 @@ impl Book {
         }
         let due = between(since, now) >= self.policy.blind_after
             && between(seen_since, now) >= self.policy.blind_at_least.min(self.policy.blind_after);
+        if !due {
+            return;
+        }
         let concerned = self.concerned_by(|member| member.mailbox == *mailbox);
         // With nobody who waits for its mail there is nobody to tell.
-        if !due || concerned.is_empty() {
+        if concerned.is_empty() {
             return;
         }
         let members = self.members.values().filter(|member| member.mailbox == *mailbox);
@@ -46,8 +50,7 @@ impl Book {
         let mut details = Details::new(since, now, evidence);
         details.last_good_at = last_good_at;
         details.concerned = concerned;
-        let channels = self.channels_of(|_, member| member.mailbox == *mailbox);
-        self.begin(key, details, channels, now, changes);
+        self.begin(key, details, now, changes);
     }
 
     pub(super) fn sees(&mut self, mailbox: &Arc<str>, now: Timestamp, changes: &mut Vec<Change>) {
@@ -71,8 +74,11 @@ impl Book {
         changes: &mut Vec<Change>,
     ) {
         let name = channel.name();
-        let down = self.down.entry(name).or_default();
-        let new = down.insert(channel);
+        let mut new = false;
+        self.downing(name, changes, |down| {
+            new = down.insert(channel);
+            new
+        });
         let key = (Scope::Channel(Arc::from(name)), Kind::ChannelDown);
         if let Some(incident) = self.open.get_mut(&key) {
             if new && incident.details.latest != evidence {
@@ -81,17 +87,14 @@ impl Book {
             }
             return;
         }
-        let channels: Vec<Channel> =
-            self.policy.channels.iter().filter(|channel| !down.contains(channel)).cloned().collect();
         let details = Details::new(evidence.at(), now, evidence);
-        self.begin(key, details, channels, now, changes);
+        self.begin(key, details, now, changes);
     }
 
     pub(super) fn channel_works(&mut self, channel: &Channel, now: Timestamp, changes: &mut Vec<Change>) {
         let name = channel.name();
-        let down = self.down.entry(name).or_default();
-        down.remove(channel);
-        if down.is_empty() {
+        self.downing(name, changes, |down| down.remove(channel));
+        if self.down.get(name).is_none_or(BTreeSet::is_empty) {
             let key = (Scope::Channel(Arc::from(name)), Kind::ChannelDown);
             self.resolve(&key, Resolution::Recovered { latency: None }, now, changes);
         }
