@@ -42,6 +42,8 @@ pub struct Parts {
     pub tell: Tell,
     /// Changes after each commit that may have put something into the outbox.
     pub written: watch::Receiver<u64>,
+    /// Cancelled when the whole program stops: then the last settling has a limit.
+    pub hurry: CancellationToken,
 }
 
 /// Works until `stop` is cancelled and what is under way is settled, or until another instance holds the lease.
