@@ -112,7 +112,9 @@ impl Engine {
                 Effect::Verdict(verdict) if after.kind == probe::Kind::Scheduled => {
                     occurrences.push(match self.evidence(after, *verdict, now) {
                         Some(evidence) => {
-                            Occurrence::Failed { recipient, sender: Arc::clone(&sender), sent, evidence }
+                            let began = ended.map_or(after.attempt_at, Ended::began);
+                            let sender = Arc::clone(&sender);
+                            Occurrence::Failed { recipient, sender, sent, began, evidence }
                         }
                         None => Occurrence::Undecided { recipient },
                     });

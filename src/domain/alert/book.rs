@@ -71,6 +71,8 @@ pub struct Book {
     joinings: BTreeMap<Arc<str>, Joining>,
     suspicions: BTreeMap<Arc<str>, Suspicion>,
     last_accepted: HashMap<Arc<str>, Timestamp>,
+    /// When each sender's last incident was over, by this process.
+    healed: HashMap<Arc<str>, Timestamp>,
     blind: BTreeMap<Arc<str>, Blindness>,
     /// Which destinations of each channel are down.
     down: BTreeMap<&'static str, BTreeSet<Channel>>,
@@ -101,11 +103,15 @@ impl Book {
             Occurrence::Unanswered { sender, recipient, evidence } => {
                 self.unanswered(&sender, recipient, &evidence, now, &mut changes);
             }
-            Occurrence::Failed { recipient, sender, sent, evidence } => {
+            Occurrence::Failed { recipient, sender, sent, began, evidence } => {
                 let sent = sent.min(now);
                 // Paused or deleted meanwhile: opens nothing.
                 if self.members.contains_key(&recipient) {
                     if evidence.blames_sender() {
+                        // The last ones to hang in an outage end after it is over; they are part of it.
+                        if self.healed.get(&sender).is_some_and(|healed| began <= *healed) {
+                            return changes;
+                        }
                         self.fault(&sender, recipient, sent, &evidence, now, &mut changes);
                     } else {
                         self.failed(recipient, sent, &evidence, now, &mut changes);

@@ -30,8 +30,8 @@ pub enum Occurrence {
     Accepted { sender: Arc<str>, began: Timestamp, at: Timestamp },
     /// A submission ended after its final dot without an answer.
     Unanswered { sender: Arc<str>, recipient: RecipientId, evidence: Evidence },
-    /// A probe, sent at `sent`, failed: not sent, not arrived, or bounced.
-    Failed { recipient: RecipientId, sender: Arc<str>, sent: Timestamp, evidence: Evidence },
+    /// A probe, sent at `sent`, failed: not sent, not arrived, or bounced. The last attempt at sending it began at `began`.
+    Failed { recipient: RecipientId, sender: Arc<str>, sent: Timestamp, began: Timestamp, evidence: Evidence },
     /// A probe arrived in time.
     Delivered { recipient: RecipientId, sent: Timestamp, at: Timestamp, latency: Option<Duration> },
     /// A probe that had been found missing, or had bounced, arrived.

@@ -186,8 +186,8 @@ mod tests {
         let mut space = Space::new(600);
         space.list(&items, &names);
         let text = space.into_text();
-        let named = names.iter().filter(|name| text.contains(name.as_str())).count();
-        assert!(units(&text) <= 600 && named > 20, "{text}");
-        assert!(text.ends_with(&format!("… and {} more", 200 - named)), "{text}");
+        let found = names.iter().filter(|name| text.contains(name.as_str())).count();
+        assert!(units(&text) <= 600 && found > 20, "{text}");
+        assert!(text.ends_with(&format!("… and {} more", 200 - found)), "{text}");
     }
 }

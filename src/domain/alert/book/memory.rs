@@ -30,6 +30,7 @@ impl Book {
             joinings: BTreeMap::new(),
             suspicions: BTreeMap::new(),
             last_accepted: HashMap::new(),
+            healed: HashMap::new(),
             blind: BTreeMap::new(),
             down: BTreeMap::new(),
             stale: Vec::new(),
@@ -92,6 +93,7 @@ impl Book {
     /// The clock was set: what is remembered moves with it, so that what comes next is newer than what was.
     pub fn shift(&mut self, by: SignedDuration) {
         let moved = |at: &mut Timestamp| *at = at.checked_add(by).unwrap_or(*at);
+        self.healed.values_mut().for_each(moved);
         for incident in self.open.values_mut() {
             moved(&mut incident.details.failing_until);
         }

@@ -151,6 +151,7 @@ impl Book {
         let key = Self::of_sender(sender);
         if self.open.get(&key).is_some_and(|incident| began > incident.details.failing_until) {
             self.resolve(&key, Resolution::Recovered { latency: None }, now, changes);
+            self.healed.insert(Arc::clone(sender), now);
         }
         if self.suspicions.contains_key(sender) {
             self.suspecting(sender, changes, |book, changes| book.acquit(sender, began, now, changes));

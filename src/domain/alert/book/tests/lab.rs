@@ -273,8 +273,20 @@ impl Lab {
     }
 
     pub(super) fn fail(&mut self, id: i32, sent: i64, evidence: Evidence) -> Vec<String> {
-        let sender = self.sender_of(id);
-        self.hear(Occurrence::Failed { recipient: RecipientId(id), sender, sent: t(sent), evidence })
+        let began = evidence.at();
+        self.fail_after(id, sent, began, evidence)
+    }
+
+    /// A failure of an attempt that began at `began`.
+    pub(super) fn fail_after(
+        &mut self,
+        id: i32,
+        sent: i64,
+        began: Timestamp,
+        evidence: Evidence,
+    ) -> Vec<String> {
+        let (recipient, sender) = (RecipientId(id), self.sender_of(id));
+        self.hear(Occurrence::Failed { recipient, sender, sent: t(sent), began, evidence })
     }
 
     /// A probe was found missing now.

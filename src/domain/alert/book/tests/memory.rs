@@ -141,8 +141,13 @@ fn ten_thousand_recipients_of_a_dead_sender_are_few_writes() {
         lab.now = sent;
         let id = id % 10_000 + 1;
         let evidence = not_sent(id, sent, sent, Phase::Connect);
-        let occurrence =
-            Occurrence::Failed { recipient: RecipientId(id), sender: "s".into(), sent: t(sent), evidence };
+        let occurrence = Occurrence::Failed {
+            recipient: RecipientId(id),
+            sender: "s".into(),
+            sent: t(sent),
+            began: t(sent),
+            evidence,
+        };
         let mut changes = lab.book.hear(occurrence, &[], t(sent));
         if id % 33 == 0 {
             changes.extend(lab.book.hear(Occurrence::Tick, &[], t(sent)));
@@ -192,7 +197,7 @@ fn many_that_open_at_once_have_names_of_their_own() {
     for id in 1..=3000 {
         let evidence = super::lab::not_arrived(id, 1, 2);
         let (recipient, sender) = (RecipientId(id), lab.sender_of(id));
-        let failed = Occurrence::Failed { recipient, sender, sent: t(1), evidence };
+        let failed = Occurrence::Failed { recipient, sender, sent: t(1), began: t(1), evidence };
         let changes = lab.book.hear(failed, &[], t(2));
         ids.extend(changes.iter().filter_map(|change| match change {
             Change::Put(incident) => Some(incident.id),

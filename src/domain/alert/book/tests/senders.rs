@@ -1,8 +1,9 @@
 //! `sender_unreachable`, and what of a sender's faults is a recipient's own.
 
-use super::lab::{Lab, recipient, t};
+use super::lab::{Lab, not_sent, recipient, t};
 use crate::domain::alert::{Evidence, Resolution};
 use crate::domain::recipient::Recipient;
+use crate::domain::submission::Phase;
 
 const NOTHING: [&str; 0] = [];
 const DOWN: [&str; 1] = ["opened sender_unreachable sender:s"];
@@ -172,4 +173,19 @@ fn a_sender_that_is_no_longer_configured_is_forgotten() {
     assert_eq!(lab.reload(), NOTHING);
     assert_eq!(lab.states.len(), 0);
     assert_eq!(lab.tick(1000), NOTHING);
+}
+
+#[test]
+fn what_hung_in_an_outage_and_ends_after_it_is_part_of_it() {
+    let mut lab = Lab::several(3, 1);
+    lab.fault(1, 10);
+    assert_eq!(lab.fault(2, 11), ["opened sender_unreachable sender:s"]);
+    assert_eq!(lab.accepted(1, 20), ["resolved sender_unreachable sender:s"]);
+    lab.now = 70;
+    let hung = not_sent(3, 12, 70, Phase::Connect);
+    assert_eq!(lab.fail_after(3, 12, t(15), hung), NOTHING);
+    assert_eq!(lab.accepted(1, 71), NOTHING);
+    // What began since is news.
+    lab.fault(2, 80);
+    assert_eq!(lab.fault(3, 81), ["opened sender_unreachable sender:s"]);
 }
