@@ -14,9 +14,10 @@ const CANARIES: [(&str, &str); 9] = [
     ("SECRET_KEY", "canary-key-0a1b-0123456789abcdef0123456789"),
     ("API_TOKEN", "canary-token-0a1b-0123456789abcdef"),
     ("ADMIN_TOTP_SECRET", "KZQWY2DFMFZDKNRXHA4TAMJSGM2DKNRX"),
-    ("DISCORD_WEBHOOK_URL", "https://discord.com/api/webhooks/99887766/canary-discord-0a1b"),
+    // Nobody listens there.
+    ("DISCORD_WEBHOOK_URL", "http://127.0.0.1:9/api/webhooks/99887766/canary-discord-0a1b"),
     ("ALERT_SMTP_PASS", "canary-alert-0a1b"),
-    ("HEARTBEAT_URL", "https://heartbeat.test/canary-heartbeat-0a1b"),
+    ("HEARTBEAT_URL", "http://127.0.0.1:9/canary-heartbeat-0a1b"),
 ];
 
 /// Fails when a text shows a secret, as it is or in an encoding that the wire has.
