@@ -47,6 +47,7 @@ impl Telling {
             clock,
             tell: Arc::new(tell),
             written: service.outbox.subscribe(),
+            hurry: service.stop.clone(),
         };
         let (readiness, board) = (service.readiness.subscribe(), Arc::clone(&service.board));
         let stop = CancellationToken::new();
@@ -68,11 +69,15 @@ impl Telling {
         self.stop.cancel();
     }
 
-    /// Waits until what is under way has ended and is written down.
-    pub(super) async fn drain(self, limit: Duration) {
+    /// Waits until what is under way has ended and is written down; once `hurry` is cancelled no longer than `limit`.
+    pub(super) async fn drain(self, limit: Duration, hurry: &CancellationToken) {
         let Self { mut dispatch, .. } = self;
-        if !dispatch.is_finished() && tokio::time::timeout(limit, &mut dispatch).await.is_err() {
-            dispatch.abort();
+        if dispatch.is_finished() {
+            return;
+        }
+        tokio::select! {
+            _ = &mut dispatch => {}
+            () = async { hurry.cancelled().await; tokio::time::sleep(limit).await } => dispatch.abort(),
         }
     }
 }

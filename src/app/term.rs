@@ -108,8 +108,7 @@ pub(super) async fn run(
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let mut engine = tokio::spawn(engine.run(judging.clone()));
     let mut scheduler = tokio::spawn(scheduler.run(claiming.clone(), abort.clone()));
-    let current_key = beginning.keys.current_id;
-    let retention = tokio::spawn(forget(store.clone(), fence, config.retention, current_key));
+    let retention = tokio::spawn(forget(store.clone(), fence, config.retention, beginning.keys.current_id));
 
     let early = tokio::select! {
         () = service.stop.cancelled() => None,
@@ -131,8 +130,10 @@ pub(super) async fn run(
         judging.cancel();
         engine.await.context("the engine died")
     };
-    // Told to stop at the same time as the scheduler, it had time for what was under way.
-    telling.drain(config.limits.drain.mul_f64(0.35)).await;
+    // Told to stop at the same time as the scheduler, it had time for what was under way. `abort` is cancelled when the lease
+    // is gone or a part is dead: nobody waits for the database then.
+    let hurry = if abort.is_cancelled() { &abort } else { &service.stop };
+    telling.drain(config.limits.drain.mul_f64(0.35), hurry).await;
     abort.cancel();
     watching.cancel();
     watchers.close();

@@ -81,3 +81,35 @@ impl Board {
         self.fares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn shown(readiness: &watch::Receiver<Readiness>) -> Vec<(String, bool)> {
+        let readiness = readiness.borrow();
+        readiness.channels.iter().map(|state| (state.channel.clone(), state.up)).collect()
+    }
+
+    #[test]
+    fn channels_are_shown_by_name_and_all_down_means_every_destination() {
+        let (sender, readiness) = watch::channel(Readiness::default());
+        let board = Board::new(sender);
+        assert!(!board.is_all_down(), "without a channel there is none that is down");
+        let (a, b) = (Channel::Email(Arc::from("a@lab.test")), Channel::Email(Arc::from("b@lab.test")));
+        board.set_configured(&[Channel::Discord, a.clone(), b.clone()]);
+        assert_eq!(shown(&readiness), [("discord".to_owned(), true), ("email".to_owned(), true)]);
+        board.set(&Channel::Discord, Fare { up: false, refused: Some(vec![1]) });
+        board.set(&a, Fare { up: false, refused: None });
+        assert_eq!(shown(&readiness), [("discord".to_owned(), false), ("email".to_owned(), false)]);
+        assert!(!board.is_all_down(), "one address takes mail");
+        board.set(&b, Fare { up: false, refused: None });
+        assert!(board.is_all_down());
+        assert_eq!(board.refused(&Channel::Discord), Some(vec![1]));
+        board.set_configured(std::slice::from_ref(&b));
+        assert_eq!(shown(&readiness), [("email".to_owned(), false)]);
+        assert!(board.is_all_down());
+    }
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{debug, info};
 use uuid::Uuid;
 
 use super::board::Board;
@@ -23,6 +23,9 @@ use crate::domain::alert::{Channel, Occurrence};
 use crate::engine::clock::DatabaseClock;
 use crate::metrics::Metrics;
 use crate::store::{Error, Fence, Store};
+
+/// How often it is looked for what is not for any of the channels.
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// How the engine is told what becomes of the channels.
 pub type Tell = Arc<dyn Fn(Occurrence) + Send + Sync>;
@@ -39,6 +42,8 @@ pub struct Parts {
     pub tell: Tell,
     /// Changes after each commit that may have put something into the outbox.
     pub written: watch::Receiver<u64>,
+    /// Cancelled when the whole program stops: then the last settling has a limit.
+    pub hurry: CancellationToken,
 }
 
 /// Works until `stop` is cancelled and what is under way is settled, or until another instance holds the lease.
@@ -64,14 +69,31 @@ pub async fn run(parts: Parts, stop: CancellationToken) {
     if running.is_empty() {
         stop.cancelled().await;
     }
-    while let Some(ended) = running.join_next().await {
-        match ended {
-            // Told to stop, or deposed; the others notice as well.
-            Ok(()) => {}
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(_) => return,
+    loop {
+        tokio::select! {
+            ended = running.join_next() => match ended {
+                // Told to stop, or deposed; the others notice as well.
+                Some(Ok(())) => {}
+                Some(Err(died)) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+                Some(Err(_)) | None => return,
+            },
+            // The end of an incident is told where its beginning was, whatever is configured since.
+            () = tokio::time::sleep(SWEEP) => {
+                if let Err(reason) = forget_channels(&parts, &channels).await {
+                    debug!(%reason, "what is for other channels stays for now");
+                }
+            }
         }
     }
+}
+
+/// Drops what is for channels that are no longer configured.
+async fn forget_channels(parts: &Parts, channels: &[Channel]) -> Result<(), Error> {
+    let dropped = parts.store.forget_channels(parts.fence, channels).await?;
+    if dropped > 0 {
+        info!(notifications = dropped, "dropped what was for channels that are no longer configured");
+    }
+    Ok(())
 }
 
 /// Makes the workers, as soon as the database tells what is known of their channels; `None` when there is nothing to do
@@ -80,10 +102,7 @@ async fn begin(parts: &Parts, channels: &[Channel], stop: &CancellationToken) ->
     let mut complaint = Complaint::default();
     loop {
         let read = async {
-            let dropped = parts.store.forget_channels(parts.fence, channels).await?;
-            if dropped > 0 {
-                info!(notifications = dropped, "dropped what was for channels that are no longer configured");
-            }
+            forget_channels(parts, channels).await?;
             parts.store.channel_health().await
         };
         let mut known = match stop.run_until_cancelled(read).await? {

@@ -94,10 +94,25 @@ impl Worker {
                 Ok(()) = written.changed() => tokio::time::sleep(BREATH).await,
             }
         }
-        if let Ok(Err(reason)) = tokio::time::timeout(Duration::from_secs(1), self.write_back()).await {
-            debug!(%reason, "the end of the last try is not written down; it is made again");
+        let hurry = self.parts.hurry.clone();
+        if hurry.run_until_cancelled(self.settle_at_last()).await.is_none() {
+            let settled = tokio::time::timeout(Duration::from_secs(1), self.write_back()).await;
+            if !matches!(settled, Ok(Ok(()))) {
+                debug!("the end of the last try is not written down; it is made again");
+            }
         }
         self.transport.close().await;
+    }
+
+    /// Writes down what came of the last try, however long the database takes: the next worker would make it again.
+    async fn settle_at_last(&mut self) {
+        while let Err(reason) = self.write_back().await {
+            if matches!(reason, Error::Fenced) {
+                return;
+            }
+            self.outage.say(&reason, "the end of the last try cannot be written down");
+            tokio::time::sleep(self.parts.config.limits.database_retry_min).await;
+        }
     }
 
     /// Tells everybody how the channel fares, if that has changed.

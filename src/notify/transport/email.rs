@@ -105,3 +105,6 @@ impl Post {
         self.pool.drain(Instant::now() + Duration::from_millis(300)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

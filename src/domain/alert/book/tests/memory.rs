@@ -240,6 +240,41 @@ fn a_clock_set_back_while_nobody_was_there_ends_no_outage_and_keeps_none_alive()
 }
 
 #[test]
+fn a_good_probe_of_a_clock_that_was_ahead_ends_nothing() {
+    let mut lab = Lab::one(1);
+    lab.good(1, 5000);
+    lab.now = 1000;
+    lab.restart();
+    assert_eq!(lab.missing(1, 1010), ["opened missing recipient:1"]);
+    assert_eq!(lab.undecided(1), NOTHING);
+}
+
+#[test]
+fn a_restart_forgets_neither_failures_nor_what_parts_them() {
+    let mut lab = Lab::one(2);
+    lab.missing(1, 1);
+    lab.restart();
+    assert_eq!(lab.missing(1, 2), ["opened missing recipient:1"]);
+    // 20 and 40 are good while those around them are on their way.
+    let mut lab = Lab::one(2);
+    lab.on_their_way(&[(10, false), (30, false)]);
+    lab.good(1, 20);
+    lab.good(1, 40);
+    lab.restart();
+    lab.on_their_way(&[(30, true)]);
+    assert_eq!(lab.missing(1, 10), NOTHING);
+    lab.on_their_way(&[]);
+    assert_eq!(lab.missing(1, 30), NOTHING, "20 was good");
+    let mut lab = Lab::several(2, 1);
+    lab.fault(1, 10);
+    lab.restart();
+    assert_eq!(lab.fault(2, 20), ["opened sender_unreachable sender:s"]);
+    lab.restart();
+    assert_eq!(lab.fault(1, 30), NOTHING, "known already");
+    assert_eq!(lab.accepted(1, 29), NOTHING);
+}
+
+#[test]
 fn a_state_that_does_not_read_is_none_and_is_let_go() {
     let mut lab = Lab::several(2, 2);
     lab.missing(1, 10);
