@@ -91,7 +91,11 @@ fn alert_mail_says_that_it_is_automatic_and_stays_in_one_conversation() {
     let test = "alert_mail_says_that_it_is_automatic_and_stays_in_one_conversation";
     let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
     world.lab.policy.set(&world.address("alice"), Fate::Held);
-    let setup = ops.by_mail(world.setup());
+    // As users have it: implicit TLS.
+    let setup = ops
+        .by_mail(world.setup_with_tls())
+        .env("ALERT_SMTP_PORT", &world.lab.postfix.smtps.to_string())
+        .env("ALERT_SMTP_TLS", "implicit");
     let app = setup.recipient(Recipient::new("alice", &world.address("alice")).threshold("2s")).start();
     let story = ["Missing: alice", "Recovered: alice"];
     eventually(s(30), "it is told", || match_story("mail", &ops.mail(), &story[..1]));

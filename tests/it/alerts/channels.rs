@@ -8,7 +8,7 @@ use crate::lab::discord::Answer;
 use crate::lab::heartbeat::Heartbeat;
 use crate::lab::metrics::get;
 use crate::lab::oncall::{OnCall, match_story};
-use crate::lab::policy::Fate;
+use crate::lab::policy::{Fate, Stage};
 use crate::lab::proxy::{At, Towards};
 use crate::lab::wait::{Look, eventually, s, same, so, throughout};
 use crate::lab::world::World;
@@ -226,6 +226,53 @@ fn a_message_that_discord_does_not_take_in_its_form_goes_as_plain_text() {
     assert_eq!(calls.iter().map(|call| call.status).collect::<Vec<_>>(), [Some(400), Some(200)]);
     assert!(calls[1].message.get("embeds").is_none(), "{}", calls[1].message);
     throughout(s(2), "once", || ops.were_told(&["Missing: alice"]));
+}
+
+#[test]
+fn an_address_that_is_refused_holds_up_no_other() {
+    let test = "an_address_that_is_refused_holds_up_no_other";
+    let (Some(world), Some(ops), Some(gone)) = (World::new(test), OnCall::new(test), OnCall::new(test))
+    else {
+        return;
+    };
+    let unknown = Fate::Refused(Stage::Rcpt, "550 5.1.1 Nobody of that name".to_owned());
+    world.lab.policy.set(&gone.address(), unknown);
+    let both = format!("{},{}", gone.address(), ops.address());
+    let setup =
+        ops.on(world.setup()).env("ALERT_MAIL_RECIPIENT", &both).limit("channel_down_after", "\"3s\"");
+    let mut app = setup.recipient(lost(&world, "alice")).start();
+    hear_on_discord(&ops, &["Missing: alice", "Alert channel down"]);
+    let said = ops.discord.alerts()[1].clone();
+    assert!(said.says(&gone.address()) && said.says("Nobody of that name"), "{}", said.text);
+    app.join(lost(&world, "bob"));
+    hear_on_mail(&ops, &["Missing: alice", "Alert channel down", "Missing: bob"]);
+    assert!(gone.mail().is_empty());
+    world.lab.policy.clear(&gone.address());
+    eventually(s(40), "in the end it has all that it missed", || {
+        let mail = gone.mail();
+        so(["alice", "bob"].iter().all(|name| mail.iter().any(|alert| alert.says(name))), || {
+            format!("{mail:?}")
+        })
+    });
+    let healed = ["Missing: alice", "Alert channel down", "Missing: bob", "Recovered"];
+    hear_on_discord(&ops, &healed);
+    hear_on_mail(&ops, &healed);
+}
+
+#[test]
+fn alert_mail_by_the_account_that_fails_waits_for_it() {
+    let test = "alert_mail_by_the_account_that_fails_waits_for_it";
+    let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
+    let own = ["HOST", "PORT", "USER", "PASS", "TLS"];
+    let setup = own.iter().fold(ops.on(world.setup()), |s, name| s.without(&format!("ALERT_SMTP_{name}")));
+    world.smtp().refuse();
+    let _app = setup.recipient(brisk(&world, "alice")).start();
+    hear_on_discord(&ops, &["Submission server unreachable"]);
+    assert!(ops.mail().is_empty());
+    world.smtp().pass();
+    let story = ["Submission server unreachable", "Recovered"];
+    hear_on_discord(&ops, &story);
+    hear_on_mail(&ops, &story);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The database is gone: told from memory, seldom, and nothing false afterwards.
 
 use crate::lab::alert::Told;
-use crate::lab::app::Recipient;
+use crate::lab::app::{Recipient, Setup};
 use crate::lab::oncall::{OnCall, match_story};
 use crate::lab::policy::Fate;
 use crate::lab::wait::{eventually, s, same, so, throughout};
@@ -46,6 +46,37 @@ fn a_database_outage_is_told_from_memory_and_seldom() {
     }
     assert_eq!(world.records().incidents().unwrap().len(), 1);
     same(&app.metrics().unwrap().sum("maildt_probes_missing_total"), &1.0).unwrap();
+}
+
+#[test]
+fn a_database_that_hangs_or_was_never_there_is_told_once_and_by_one_instance() {
+    let test = "a_database_that_hangs_or_was_never_there_is_told_once_and_by_one_instance";
+    let (Some(hung), Some(hung_ops)) = (World::new(test), OnCall::new(test)) else { return };
+    let (Some(absent), Some(absent_ops)) = (World::new(test), OnCall::new(test)) else { return };
+    let soon = |setup: Setup| setup.limit("emergency_after", "\"3s\"");
+    absent.sql().refuse();
+    let never = soon(absent_ops.on(absent.setup())).start();
+    let setup = soon(hung_ops.on(hung.setup()));
+    let second = setup.beside();
+    let one = setup.start();
+    one.await_active();
+    let two = second.start();
+    eventually(s(20), "the second one is ready", || two.ready());
+    hung.sql().stall();
+    absent_ops.hear(s(30), &[GONE]);
+    hung_ops.hear(s(40), &[GONE]);
+    throughout(s(4), "it is told once", || {
+        [&one, &two, &never].iter().try_for_each(|app| app.healthy())?;
+        absent_ops.were_told(&[GONE])?;
+        hung_ops.were_told(&[GONE])
+    });
+    for (world, apps) in [(&hung, vec![&one, &two]), (&absent, vec![&never])] {
+        world.sql().pass();
+        for app in apps {
+            eventually(s(30), "it is ready", || app.ready());
+        }
+        assert_eq!(world.records().incidents().unwrap(), []);
+    }
 }
 
 #[test]

@@ -122,14 +122,24 @@ fn what_was_told_before_the_quiet_and_ended_in_it_is_told_at_its_end() {
 
 #[test]
 fn pausing_a_recipient_closes_its_incident_and_is_no_recovery() {
-    let test = "pausing_a_recipient_closes_its_incident_and_is_no_recovery";
+    closes("pausing_a_recipient_closes_its_incident_and_is_no_recovery", |setup, alice| {
+        setup.recipient(alice.text("active", "false"))
+    });
+}
+
+#[test]
+fn taking_a_recipient_out_of_the_file_closes_its_incident_and_is_no_recovery() {
+    closes("taking_a_recipient_out_of_the_file_closes_its_incident_and_is_no_recovery", |setup, _| setup);
+}
+
+/// `ends` takes the recipient away.
+fn closes(test: &str, ends: impl Fn(Setup, Recipient) -> Setup) {
     let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
     world.lab.policy.set(&world.address("alice"), Fate::Lost);
     let base = ops.on(world.setup());
-    let setup = |active: &str| base.clone().recipient(brisk(&world, "alice").text("active", active));
-    let mut app = setup("true").start();
+    let mut app = base.clone().recipient(brisk(&world, "alice")).start();
     ops.hear(s(40), &["Missing: alice"]);
-    reload(&mut app, setup("false"));
+    reload(&mut app, ends(base, brisk(&world, "alice")));
     let [discord, mail] = ops.hear(s(40), &["Missing: alice", "Closed (paused): alice"]);
     for story in [&discord, &mail] {
         assert_eq!(story[0].incidents, story[1].incidents);

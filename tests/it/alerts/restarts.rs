@@ -108,6 +108,29 @@ fn what_was_committed_before_a_kill_is_told_soon_after_the_next_start() {
 }
 
 #[test]
+fn asked_to_end_while_channels_hang_it_ends_in_time_and_tells_at_the_next_start() {
+    let test = "asked_to_end_while_channels_hang_it_ends_in_time_and_tells_at_the_next_start";
+    let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
+    world.lab.policy.set(&world.address("alice"), Fate::Lost);
+    ops.discord.answer(Answer::Hangs);
+    ops.mail_wire().stall();
+    let recipient = Recipient::new("alice", &world.address("alice")).threshold("2s");
+    let mut app = ops.on(world.setup()).without_limit("channel_send").recipient(recipient).start();
+    eventually(s(40), "both are being told", || {
+        same(&ops.discord.calls().len(), &1)?;
+        let rows = world.records().notifications()?;
+        so(rows.len() == 2 && rows.iter().all(|row| row.state == "sending"), || format!("{rows:?}"))
+    });
+    let (status, took) = app.term();
+    assert!(status.success() && took < s(10), "{status} after {took:?}");
+    ops.discord.answer(Answer::Works);
+    ops.mail_wire().pass();
+    app.start_again();
+    ops.hear(s(30), &["Missing: alice"]);
+    throughout(s(2), "once", || ops.were_told(&["Missing: alice"]));
+}
+
+#[test]
 fn killed_between_taking_and_answering_it_repeats_with_the_same_incident_id() {
     let test = "killed_between_taking_and_answering_it_repeats_with_the_same_incident_id";
     let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };

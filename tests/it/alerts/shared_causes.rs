@@ -1,6 +1,6 @@
 //! One cause is one alert, however many recipients it concerns; and what concerns one recipient alone is told as such.
 
-use maildt::demo::faults::{Action, Fate as Delivery, Rule, SmtpPoint};
+use maildt::demo::faults::{Action, Fate as Delivery, ImapPoint, Rule, SmtpPoint};
 
 use super::{brisk, open_incidents};
 use crate::lab::app::{App, Recipient};
@@ -144,6 +144,61 @@ fn an_unreadable_mailbox_is_one_alert_and_no_missing_mail() {
     same(&app.metrics().unwrap().sum("maildt_probes_missing_total"), &0.0).unwrap();
     ops.were_told(&["Mailbox unreadable", "Recovered"]).unwrap();
     assert_eq!(kinds(&world), ["mailbox_unreachable"]);
+}
+
+#[test]
+fn a_refused_login_to_the_mailbox_is_told_with_the_server_s_words() {
+    let test = "a_refused_login_to_the_mailbox_is_told_with_the_server_s_words";
+    let Some(ops) = OnCall::new(test) else { return };
+    let builtin = BuiltIn::new();
+    let refusal = Action::no("[AUTHENTICATIONFAILED] Password of the monitor has expired");
+    let rule = builtin.faults().add(Rule::imap(ImapPoint::Login, refusal));
+    let setup = ops.on(builtin.setup()).limit("blind_after", "\"3s\"");
+    let setup = setup.limit("login_refused_min", "\"1s\"").limit("login_refused_max", "\"2s\"");
+    let _app = setup.recipient(Recipient::new("alice", "alice@demo.test")).start();
+    let [discord, mail] = ops.hear(s(40), &["Mailbox unreadable"]);
+    for alert in [&discord[0], &mail[0]] {
+        assert!(alert.says("has expired"), "the server's words are missing: {}", alert.text);
+    }
+    builtin.faults().remove(rule);
+    ops.hear(s(40), &["Mailbox unreadable", "Recovered"]);
+}
+
+#[test]
+fn submissions_that_end_without_an_answer_three_times_in_a_row_are_one_alert() {
+    let test = "submissions_that_end_without_an_answer_three_times_in_a_row_are_one_alert";
+    let Some(ops) = OnCall::new(test) else { return };
+    let builtin = BuiltIn::new();
+    let rule = builtin.faults().add(Rule::smtp(SmtpPoint::Saved, Action::Close));
+    let recipients = ["alice", "bob"].map(|n| Recipient::new(n, &format!("{n}@demo.test")).interval("3s"));
+    let _app = ops.on(builtin.setup()).recipients(recipients).start();
+    ops.hear(s(40), &["Submission server unreachable"]);
+    let unanswered = builtin.records().probes().iter().filter(|p| p.accepted_at.is_none()).count();
+    assert!(unanswered >= 3, "{unanswered} submissions without an answer");
+    builtin.faults().remove(rule);
+    ops.hear(s(40), &["Submission server unreachable", "Recovered"]);
+    assert_eq!(builtin.records().incidents().unwrap().len(), 1);
+}
+
+#[test]
+fn what_a_server_says_is_shown_as_text_and_calls_nobody() {
+    let test = "what_a_server_says_is_shown_as_text_and_calls_nobody";
+    let Some(ops) = OnCall::new(test) else { return };
+    let builtin = BuiltIn::new();
+    let words = "550 5.1.1 @everyone **look** <b>here</b> [x](https://evil.example)";
+    builtin.faults().add(Rule::smtp(SmtpPoint::Rcpt, Action::reply(words)));
+    let _app = ops.on(builtin.setup()).recipient(Recipient::new("alice", "alice@demo.test")).start();
+    let [discord, _] = ops.hear(s(40), &["Send failure: alice"]);
+    assert!(discord[0].says("**look** <b>here</b> [x]"), "it is changed: {}", discord[0].text);
+    let sent = ops.discord.calls()[0].message.to_string();
+    for mark_up in ["**look**", "[x](", "<b>"] {
+        assert!(!sent.contains(mark_up), "{mark_up} is mark-up: {sent}");
+    }
+    let stored = ops.mailbox().messages("INBOX");
+    let mail = mail_parser::MessageParser::default().parse(&stored[0].bytes).unwrap();
+    let html = mail.body_html(0).unwrap();
+    assert!(html.contains("&lt;b&gt;here") && !html.contains("<b>here"), "{html}");
+    assert!(!html.contains("href=\"https://evil"), "{html}");
 }
 
 #[test]
