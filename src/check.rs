@@ -185,7 +185,7 @@ fn accepted(attempt: &Attempt) -> Result<Instant, (Status, String)> {
             Err((Status::Critical, format!("submission failed at {}: {detail}", phase.as_str())))
         }
         Outcome::Released => Err((Status::Unknown, "submission broken off".to_owned())),
-        Outcome::Ambiguous { detail } => {
+        Outcome::Ambiguous { detail, .. } => {
             Err((Status::Unknown, format!("submission ended without an answer: {detail}")))
         }
     }

@@ -334,6 +334,8 @@ impl Engine {
             tokio::time::sleep(limit).await;
         };
         tokio::pin!(too_long);
+        let joined = self.book.flush();
+        self.write_down(joined);
         let mut senders_done = false;
         while !(senders_done && self.journal.is_empty()) {
             tokio::select! {

@@ -278,7 +278,7 @@ impl Scheduler {
             let submission = AssertUnwindSafe(under_way.submit(&address, &message, &abort)).catch_unwind();
             let attempt = submission.await.unwrap_or_else(|_| {
                 let detail = "an error of this program; please report it".to_owned();
-                Attempt::ended(Outcome::Ambiguous { detail })
+                Attempt::ended(Outcome::Ambiguous { detail, ours: true })
             });
             let ended = attempt.accepted_at.unwrap_or_else(Instant::now);
             if let (Some(outlook), Outcome::Accepted { .. } | Outcome::Ambiguous { .. }) =

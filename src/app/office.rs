@@ -135,7 +135,13 @@ async fn renew(service: Arc<Service>, store: Store, holder: Uuid, fence: Fence, 
         match store.take_lease(holder, Some(fence), limits.lease, limits.lease_renew).await {
             Ok(Tenure::Held(_)) => {
                 complaint.over("the lease is renewed again");
-                database_is(&service, DatabaseState::Ready);
+                // A database that takes the lease and no results is of no use either.
+                let stalled = service.memory.borrow().stalled_since;
+                let useless = stalled.is_some_and(|since| since.elapsed() >= limits.database * 2);
+                database_is(
+                    &service,
+                    if useless { DatabaseState::Unreachable } else { DatabaseState::Ready },
+                );
             }
             Ok(Tenure::Begun(_) | Tenure::Other) | Err(Error::Fenced) => {
                 deposed.cancel();

@@ -318,7 +318,7 @@ impl Probe {
                 self.state = State::Deferred;
                 self.next_attempt_at = Some(at);
             }
-            Outcome::Ambiguous { detail } => self.unconfirmed(at, detail, effects),
+            Outcome::Ambiguous { detail, .. } => self.unconfirmed(at, detail, effects),
         }
         Ok(())
     }

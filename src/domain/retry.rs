@@ -122,7 +122,10 @@ mod tests {
         for phase in refusals {
             assert_eq!(pause(&refused(phase, 550, Reason::Smtp5xx), 1, 0, Duration::ZERO), None);
         }
-        assert_eq!(pause(&Outcome::Ambiguous { detail: String::new() }, 1, 0, Duration::ZERO), None);
+        assert_eq!(
+            pause(&Outcome::Ambiguous { detail: String::new(), ours: false }, 1, 0, Duration::ZERO),
+            None
+        );
     }
 
     #[test]

@@ -137,7 +137,8 @@ pub enum Outcome {
     /// Our own stop broke it off before the final dot: nothing was handed over, and nobody is to blame.
     Released,
     /// The final dot was written and no reply to it was read: the message may or may not be on its way.
-    Ambiguous { detail: String },
+    /// `ours`: because we broke it off ourselves, so that it says nothing about the server.
+    Ambiguous { detail: String, ours: bool },
 }
 
 /// One attempt: what happened and how long each phase took. A reused connection has no phases before `Mail`.

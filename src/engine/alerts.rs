@@ -17,6 +17,7 @@ use crate::domain::verdict::Verdict;
 
 use super::Engine;
 use super::journal::Entry;
+use super::table::Tracked;
 
 /// What the engine needs to decide about incidents.
 pub struct Alerts {
@@ -34,6 +35,8 @@ pub struct Alerts {
 /// What only memory knows while the database is away.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unwritten {
+    /// Since when nothing can be written.
+    pub stalled_since: Option<Instant>,
     pub results: usize,
     pub open: Vec<Incident>,
 }
@@ -49,7 +52,7 @@ pub(super) struct Ended {
 impl Ended {
     pub(super) fn of(event: &Event) -> Option<Self> {
         let Event::Attempted { at, attempt, .. } = event else { return None };
-        let unanswered = matches!(attempt.outcome, Outcome::Ambiguous { .. });
+        let unanswered = matches!(attempt.outcome, Outcome::Ambiguous { ours: false, .. });
         Some(Self { at: *at, took: attempt.duration, unanswered })
     }
 
@@ -96,10 +99,11 @@ impl Engine {
             } else if ended.unanswered {
                 let detail = after.failure.as_ref().map(|failure| plain(&failure.detail)).unwrap_or_default();
                 let evidence = Evidence::Unanswered { probe: after.id, at: ended.at, detail, in_a_row: 1 };
-                occurrences.push(Occurrence::Unanswered { sender: Arc::clone(&sender), recipient, evidence });
+                let (sender, began) = (Arc::clone(&sender), ended.began());
+                occurrences.push(Occurrence::Unanswered { sender, recipient, began, evidence });
             }
         }
-        let sent = after.first_attempt_at;
+        let sent = self.table.get(after.id).map_or(after.first_attempt_at, Tracked::sent);
         for effect in effects {
             match effect {
                 Effect::Verdict(Verdict::Delivered) if in_time(after) => {
@@ -186,7 +190,7 @@ impl Engine {
         probes
             .filter(|tracked| matches!(tracked.probe.state, State::Accepted | State::Unconfirmed))
             .map(|tracked| Waiting {
-                sent: tracked.probe.first_attempt_at,
+                sent: tracked.sent(),
                 overdue: tracked.deadline().is_some_and(|deadline| deadline <= now),
             })
             .collect()
@@ -206,9 +210,19 @@ impl Engine {
         self.write_down(changes);
     }
 
-    fn write_down(&mut self, changes: Vec<Change>) {
-        if !changes.is_empty() {
-            self.journal.push(Entry { changes, ..Entry::default() });
+    /// Thousands of changes at once are no single transaction: one that is too long for the database would be tried for
+    /// ever. What is told of an incident stays with it.
+    pub(super) fn write_down(&mut self, changes: Vec<Change>) {
+        const TOGETHER: usize = 200;
+        let mut entry = Entry::default();
+        for change in changes {
+            if entry.changes.len() >= TOGETHER && !matches!(change, Change::Tell { .. }) {
+                self.journal.push(std::mem::take(&mut entry));
+            }
+            entry.changes.push(change);
+        }
+        if !entry.changes.is_empty() {
+            self.journal.push(entry);
         }
     }
 
@@ -238,12 +252,14 @@ impl Engine {
 
     /// What is open is told whether or not anything waits: an outage of the database can begin in a quiet minute.
     fn publish_memory(&self) {
-        let results = if self.journal.is_stalled() { self.journal.len() } else { 0 };
+        let stalled_since = self.journal.stalled_since();
+        let results = if stalled_since.is_some() { self.journal.len() } else { 0 };
         self.memory.send_if_modified(|memory| {
-            if memory.results == results && memory.open.iter().eq(self.book.open()) {
+            let same = memory.results == results && memory.stalled_since == stalled_since;
+            if same && memory.open.iter().eq(self.book.open()) {
                 return false;
             }
-            *memory = Unwritten { results, open: self.book.open().cloned().collect() };
+            *memory = Unwritten { stalled_since, results, open: self.book.open().cloned().collect() };
             true
         });
     }

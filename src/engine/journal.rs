@@ -66,6 +66,8 @@ pub(super) struct Journal {
     due: Option<Instant>,
     writing: Option<Writing>,
     failures: u32,
+    /// When the first write failed of those that have failed since.
+    stalled_since: Option<std::time::Instant>,
     /// After a refused batch: one at a time, to find the entry that is refused.
     single: bool,
 }
@@ -73,13 +75,24 @@ pub(super) struct Journal {
 impl Journal {
     /// Transitions in one transaction.
     const BATCH: usize = 256;
+    /// Rows of incidents and notifications in one transaction.
+    const CHANGES: usize = 1000;
     /// How long a transition waits for others to be written with it: a commit costs the same for one as for many.
     const GATHER: Duration = Duration::from_millis(20);
     /// Above this, nothing more is taken in from the mailboxes: the messages wait there.
     const FULL: usize = 20_000;
 
     pub(super) fn new(store: Store, fence: Fence) -> Self {
-        Self { store, fence, queue: VecDeque::new(), due: None, writing: None, failures: 0, single: false }
+        Self {
+            store,
+            fence,
+            queue: VecDeque::new(),
+            due: None,
+            writing: None,
+            failures: 0,
+            stalled_since: None,
+            single: false,
+        }
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
@@ -105,6 +118,10 @@ impl Journal {
         self.failures > 0
     }
 
+    pub(super) fn stalled_since(&self) -> Option<std::time::Instant> {
+        self.stalled_since
+    }
+
     /// Writes the next batch and waits for it. Safe to drop while waiting: the write goes on and is waited for next time.
     /// Pends for ever when there is nothing to write.
     pub(super) async fn write(&mut self) -> Written {
@@ -118,7 +135,7 @@ impl Journal {
                 tokio::time::sleep_until(due).await;
             }
             self.due = None;
-            let size = if self.single { 1 } else { Self::BATCH.min(self.queue.len()) };
+            let size = if self.single { 1 } else { self.fitting() };
             let batch: Vec<Entry> = self.queue.drain(..size).collect();
             let (store, fence) = (self.store.clone(), self.fence);
             let pause = match self.failures {
@@ -144,10 +161,21 @@ impl Journal {
         }
     }
 
+    /// How many entries make one transaction: what one of them brings along counts too.
+    fn fitting(&self) -> usize {
+        let mut changes = 0;
+        let fits = self.queue.iter().take(Self::BATCH).take_while(|entry| {
+            changes += entry.changes.len();
+            changes <= Self::CHANGES
+        });
+        fits.count().max(1)
+    }
+
     fn settle(&mut self, mut batch: Vec<Entry>, result: Result<Vec<Saved>, store::Error>) -> Written {
         match result {
             Ok(saved) => {
                 self.failures = 0;
+                self.stalled_since = None;
                 self.single = false;
                 Written::Done(batch.into_iter().zip(saved).collect())
             }
@@ -170,6 +198,9 @@ impl Journal {
                 }
                 self.single = !error.is_outage();
                 self.failures += u32::from(error.is_outage());
+                if error.is_outage() {
+                    self.stalled_since.get_or_insert_with(std::time::Instant::now);
+                }
                 for entry in batch.into_iter().rev() {
                     self.queue.push_front(entry);
                 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::domain::id::ProbeId;
 use crate::domain::probe::Probe;
 use crate::domain::proof::Proof;
@@ -17,6 +19,8 @@ pub(super) struct Tracked {
     pub(super) proof: Proof,
     /// Saves queued and not yet made.
     pub(super) unsaved: usize,
+    /// By how much the database's clock was set since the probe's times were taken from it.
+    pub(super) shifted: SignedDuration,
     /// When this process first saw an attempt at it fail: its retries are measured by our own clock.
     pub(super) failing_since: Option<Instant>,
     /// When it is overdue or, deferred, to be sent again.
@@ -27,6 +31,12 @@ pub(super) struct Tracked {
 impl Tracked {
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// When it was sent, on the database's clock as it goes now.
+    pub(super) fn sent(&self) -> Timestamp {
+        let sent = self.probe.first_attempt_at;
+        sent.checked_add(self.shifted).unwrap_or(sent)
     }
 }
 
@@ -60,6 +70,7 @@ impl Table {
             accepted: None,
             proof: Proof::None,
             unsaved: 0,
+            shifted: SignedDuration::ZERO,
             failing_since: None,
             deadline: None,
             touched: now,
@@ -90,6 +101,13 @@ impl Table {
             .iter()
             .take_while(move |(deadline, _)| *deadline <= now)
             .filter_map(|(_, id)| self.probes.get(id))
+    }
+
+    /// The database's clock was set.
+    pub(super) fn shift(&mut self, by: SignedDuration) {
+        for tracked in self.probes.values_mut() {
+            tracked.shifted = tracked.shifted.saturating_add(by);
+        }
     }
 
     pub(super) fn touch(&mut self, id: ProbeId, now: Instant) {

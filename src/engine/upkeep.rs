@@ -112,6 +112,7 @@ impl Engine {
                 desk.clock.shift(jump);
             }
             self.book.shift(jump);
+            self.table.shift(jump);
         }
     }
 }

@@ -212,7 +212,7 @@ pub fn submission_reason(outcome: &Submission) -> String {
             format!("refused at {}: {} {enhanced}{}", step(phase), reply.code, clean(&reply.text))
         }
         Submission::Failed { phase, detail, .. } => format!("failed at {}: {}", step(phase), clean(detail)),
-        Submission::Ambiguous { detail } => {
+        Submission::Ambiguous { detail, .. } => {
             format!("no answer after the end of the message: {}", clean(detail))
         }
         Submission::Released => "broken off by our own stop".to_owned(),

@@ -39,7 +39,7 @@ impl Troubles {
                 self.complain(sender, &format!("{} failed ({}): {detail}", phase.as_str(), reason.as_str()));
                 debug!(%probe, %sender, phase = phase.as_str(), reason = reason.as_str(), %detail, "submission failed");
             }
-            Outcome::Ambiguous { detail } => {
+            Outcome::Ambiguous { detail, .. } => {
                 warn!(%probe, %sender, %detail, "submission without an answer: the probe is unconfirmed");
             }
             Outcome::Released => {

@@ -86,14 +86,18 @@ impl<'a> Run<'a> {
     /// The end by our own stop. In the last phase the dot may be on its way.
     pub(super) fn broken_off(&self) -> Outcome {
         match self.phase() {
-            Phase::FinalReply => self.ambiguous("broken off by our own stop"),
+            Phase::FinalReply => self.unanswered("broken off by our own stop", true),
             _ => Outcome::Released,
         }
     }
 
     /// The end after the final dot without a usable reply.
     pub(super) fn ambiguous(&self, detail: &str) -> Outcome {
-        Outcome::Ambiguous { detail: self.mask.apply(&format!("after the final dot: {detail}")) }
+        self.unanswered(detail, false)
+    }
+
+    fn unanswered(&self, detail: &str, ours: bool) -> Outcome {
+        Outcome::Ambiguous { detail: self.mask.apply(&format!("after the final dot: {detail}")), ours }
     }
 
     /// The end by a 2xx to the final dot.

@@ -19,17 +19,21 @@ impl Store {
             let text = format!(
                 "-- alert_snapshot_incidents()\nselect {INCIDENT} from maildt.incidents i where i.resolved_at is null"
             );
-            let open = client.query(&text, &[]).await?.iter().map(row::incident).collect::<Result<_, _>>()?;
+            let open = client.query(&text, &[]).await?;
+            let open = open.iter().filter_map(|row| readable(row::incident(row))).collect();
             let states = client
                 .query("-- alert_snapshot_states()\nselect scope, state from maildt.alert_states", &[])
                 .await?
                 .iter()
-                .map(|row| {
+                .filter_map(|row| {
+                    let state = || {
                     let scope: &str = row.try_get("scope")?;
                     let scope: Scope = scope.parse().map_err(|e| Error::Row(format!("{e}")))?;
                     Ok::<_, Problem>((scope, row.try_get("state")?))
+                    };
+                    readable(state())
                 })
-                .collect::<Result<_, _>>()?;
+                .collect();
             let last_good = client
                 .query(
                     "-- alert_snapshot_last_good()
@@ -49,6 +53,11 @@ impl Store {
         })
         .await
     }
+}
+
+/// A row that a newer version of this program has left is nothing that this one could look after.
+fn readable<T>(row: Result<T, Problem>) -> Option<T> {
+    row.inspect_err(|_| tracing::warn!("a row about an incident cannot be read and is left alone")).ok()
 }
 
 /// The statements that write changes, prepared before anything is sent, so that all of it can be sent together.
@@ -76,7 +85,7 @@ impl Statements {
                 .prepare_cached(
                     "-- tell()
                      insert into maildt.notifications (incident_id, event, number, channel, created_at)
-                     select $1, $2, $3, channel, $5 from unnest($4::text[]) channel
+                     select $1, $2, $3, channel, statement_timestamp() from unnest($4::text[]) channel
                      on conflict do nothing",
                 )
                 .await?,
@@ -84,7 +93,7 @@ impl Statements {
                 .prepare_cached(
                     "-- tell_end()
                      insert into maildt.notifications (incident_id, event, number, channel, created_at)
-                     select distinct incident_id, $2::text, 0, channel, $3::timestamptz from maildt.notifications
+                     select distinct incident_id, $2::text, 0, channel, statement_timestamp() from maildt.notifications
                      where incident_id = $1 and event <> $2
                      on conflict do nothing",
                 )
@@ -112,14 +121,14 @@ impl Statements {
     async fn write_one(&self, tx: &Tx<'_>, change: &Change) -> Result<(), Problem> {
         match change {
             Change::Put(incident) => self.put(tx, incident).await,
-            Change::Tell { incident, telling: Telling::Resolved, at, .. } => {
-                tx.execute(&self.tell_end, &[&incident.0, &Telling::Resolved.as_str(), at]).await?;
+            Change::Tell { incident, telling: Telling::Resolved, .. } => {
+                tx.execute(&self.tell_end, &[&incident.0, &Telling::Resolved.as_str()]).await?;
                 Ok(())
             }
-            Change::Tell { incident, telling, number, channels, at } => {
+            Change::Tell { incident, telling, number, channels } => {
                 let number = i32::try_from(*number).unwrap_or(i32::MAX);
                 let channels: Vec<String> = channels.iter().map(Channel::to_string).collect();
-                tx.execute(&self.tell, &[&incident.0, &telling.as_str(), &number, &channels, at]).await?;
+                tx.execute(&self.tell, &[&incident.0, &telling.as_str(), &number, &channels]).await?;
                 Ok(())
             }
             Change::Keep { scope, state: Some(state) } => {

@@ -100,8 +100,12 @@ impl Book {
             Occurrence::Accepted { sender, began, at } => {
                 self.accepted(&sender, began, at, now, &mut changes);
             }
-            Occurrence::Unanswered { sender, recipient, evidence } => {
-                self.unanswered(&sender, recipient, &evidence, now, &mut changes);
+            Occurrence::Unanswered { sender, recipient, began, evidence } => {
+                // What hung while others got through is no row.
+                let accepted = self.last_accepted.get(&sender);
+                if accepted.is_none_or(|accepted| *accepted < began) {
+                    self.unanswered(&sender, recipient, &evidence, now, &mut changes);
+                }
             }
             Occurrence::Failed { recipient, sender, sent, began, evidence } => {
                 let sent = sent.min(now);
@@ -114,11 +118,12 @@ impl Book {
                         }
                         self.fault(&sender, recipient, sent, &evidence, now, &mut changes);
                     } else {
-                        self.failed(recipient, sent, &evidence, now, &mut changes);
+                        self.failed(recipient, sent, &evidence, waiting, now, &mut changes);
                     }
                 }
             }
             Occurrence::Delivered { recipient, sent, at, latency } => {
+                let sent = sent.min(now);
                 self.delivered(recipient, sent, at, latency, waiting, now, &mut changes);
             }
             Occurrence::ArrivedAfterAll { recipient, probe, latency, .. } => {
@@ -168,13 +173,7 @@ impl Book {
                 u32::try_from(passed).unwrap_or(u32::MAX).max(incident.details.reminders + 1);
             let (id, number) = (incident.id, incident.details.reminders);
             put(incident, changes);
-            changes.push(Change::Tell {
-                incident: id,
-                telling: Telling::Reminder,
-                number,
-                channels,
-                at: now,
-            });
+            changes.push(Change::Tell { incident: id, telling: Telling::Reminder, number, channels });
         }
     }
 
@@ -221,7 +220,7 @@ impl Book {
             version: 1,
         };
         changes.push(Change::Put(Box::new(incident.clone())));
-        changes.push(Change::Tell { incident: id, telling: Telling::Opened, number: 0, channels, at: now });
+        changes.push(Change::Tell { incident: id, telling: Telling::Opened, number: 0, channels });
         self.open.insert(key, incident);
     }
 
@@ -251,13 +250,7 @@ impl Book {
         incident.details.resolution = Some(resolution);
         put(&mut incident, changes);
         let channels = Vec::new();
-        changes.push(Change::Tell {
-            incident: incident.id,
-            telling: Telling::Resolved,
-            number: 0,
-            channels,
-            at: now,
-        });
+        changes.push(Change::Tell { incident: incident.id, telling: Telling::Resolved, number: 0, channels });
     }
 }
 

@@ -28,8 +28,8 @@ pub struct Policy {
 pub enum Occurrence {
     /// A sender's server took a message; the attempt began at `began`.
     Accepted { sender: Arc<str>, began: Timestamp, at: Timestamp },
-    /// A submission ended after its final dot without an answer.
-    Unanswered { sender: Arc<str>, recipient: RecipientId, evidence: Evidence },
+    /// A submission that began at `began` ended after its final dot without an answer.
+    Unanswered { sender: Arc<str>, recipient: RecipientId, began: Timestamp, evidence: Evidence },
     /// A probe, sent at `sent`, failed: not sent, not arrived, or bounced. The last attempt at sending it began at `began`.
     Failed { recipient: RecipientId, sender: Arc<str>, sent: Timestamp, began: Timestamp, evidence: Evidence },
     /// A probe arrived in time.
@@ -56,7 +56,7 @@ pub enum Change {
     /// The incident as it is now.
     Put(Box<Incident>),
     /// To be told on these channels; a resolution on those that heard of the incident, whatever is configured now.
-    Tell { incident: IncidentId, telling: Telling, number: u32, channels: Vec<Channel>, at: Timestamp },
+    Tell { incident: IncidentId, telling: Telling, number: u32, channels: Vec<Channel> },
     /// What is remembered of a scope besides its incidents; `None`: nothing any more.
     Keep { scope: Scope, state: Option<serde_json::Value> },
 }

@@ -92,7 +92,7 @@ fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
         Just(Event::Attempted { at: at(0), attempt: attempt(refused(550)), next: Next::GiveUp }),
         Just(Event::Attempted {
             at: at(0),
-            attempt: attempt(Outcome::Ambiguous { detail: "cut".to_owned() }),
+            attempt: attempt(Outcome::Ambiguous { detail: "cut".to_owned(), ours: false }),
             next: Next::GiveUp
         }),
         Just(Event::Attempted { at: at(0), attempt: attempt(Outcome::Released), next: Next::GiveUp }),

@@ -61,8 +61,9 @@ async fn the_last_reply_has_its_own_limit() {
         if final_reply < command {
             let pool = server.pool_with(server.sender(TlsMode::None), limits, Reuse::default());
             match submit(&pool).await.outcome {
-                Outcome::Ambiguous { detail } => {
+                Outcome::Ambiguous { detail, ours } => {
                     assert_eq!(detail, "after the final dot: no reply within 300ms");
+                    assert!(!ours, "it is the server that hangs");
                 }
                 other => panic!("{other:?}"),
             }

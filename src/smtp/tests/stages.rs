@@ -94,7 +94,7 @@ async fn a_421_is_a_refusal_wherever_it_comes() {
 /// What an end without a usable reply must be: ambiguous after the dot, failed before it.
 fn assert_no_reply(outcome: &Outcome, phase: Phase, expected: Reason, what: &str) {
     match outcome {
-        Outcome::Ambiguous { detail } if phase == Phase::FinalReply => {
+        Outcome::Ambiguous { detail, .. } if phase == Phase::FinalReply => {
             assert!(detail.starts_with("after the final dot: "), "{what}: {detail}");
         }
         Outcome::Failed { phase: failed_in, reason, .. } if phase != Phase::FinalReply => {

@@ -96,7 +96,10 @@ impl Book {
         self.healed.values_mut().for_each(moved);
         for incident in self.open.values_mut() {
             moved(&mut incident.details.failing_until);
+            // Reminders are counted from here.
+            moved(&mut incident.opened_at);
         }
+        self.last_accepted.values_mut().for_each(moved);
         for member in self.members.values_mut() {
             member.trail.shift(by);
         }

@@ -14,10 +14,19 @@ impl Book {
         id: RecipientId,
         sent: Timestamp,
         evidence: &Evidence,
+        waiting: &[Waiting],
         now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
-        self.remembering(id, changes, |book, changes| book.add_failure(id, sent, evidence, now, changes));
+        let open = |book: &Self, kind| book.open.contains_key(&(Scope::Recipient(id), kind));
+        let known = [Kind::Missing, Kind::SendFailure].map(|kind| open(self, kind));
+        self.remembering(id, changes, |book, changes| {
+            book.add_failure(id, sent, evidence, now, changes);
+            // It may have been the last that a newer good one waited for. What it has just opened is told first.
+            if [Kind::Missing, Kind::SendFailure].map(|kind| open(book, kind)) == known {
+                book.resolve_by_news(id, waiting, None, now, changes);
+            }
+        });
     }
 
     /// One more failure of a recipient.
@@ -103,8 +112,23 @@ impl Book {
         });
     }
 
-    /// Resolves what there is newer evidence against.
+    /// Resolves what there is newer evidence against, and lets go of what does not matter any more.
     pub(super) fn evaluate(
+        &mut self,
+        id: RecipientId,
+        waiting: &[Waiting],
+        latency: Option<Duration>,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) {
+        self.resolve_by_news(id, waiting, latency, now, changes);
+        if let Some(member) = self.members.get_mut(&id) {
+            let suspect = self.suspicions.get(&member.sender).and_then(|s| s.suspects.get(&id));
+            member.trail.prune(waiting, suspect.map_or(&[], |suspect| &suspect.probes));
+        }
+    }
+
+    fn resolve_by_news(
         &mut self,
         id: RecipientId,
         waiting: &[Waiting],
@@ -125,10 +149,6 @@ impl Book {
                 let slowest = details.slowest;
                 self.resolve(&key, Resolution::Arrived { slowest }, now, changes);
             }
-        }
-        if let Some(member) = self.members.get_mut(&id) {
-            let suspect = self.suspicions.get(&member.sender).and_then(|s| s.suspects.get(&id));
-            member.trail.prune(waiting, suspect.map_or(&[], |suspect| &suspect.probes));
         }
     }
 }

@@ -120,6 +120,18 @@ impl Book {
         true
     }
 
+    /// What joined senders' incidents and is not written yet.
+    pub fn flush(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (sender, joining) in &mut self.joinings {
+            if let (true, Some(incident)) = (joining.unwritten, self.open.get_mut(&Self::of_sender(sender))) {
+                joining.unwritten = false;
+                put(incident, &mut changes);
+            }
+        }
+        changes
+    }
+
     /// Writes what joined a sender's incident: at once while few are concerned, else not too often.
     pub(super) fn write_joined(&mut self, sender: &Arc<str>, now: Timestamp, changes: &mut Vec<Change>) {
         let (Some(joining), Some(incident)) =

@@ -182,7 +182,7 @@ impl Lab {
                     };
                     assert!(self.rows.values().filter(same).count() <= 1, "open twice: {incident:?}");
                 }
-                Change::Tell { incident, telling, number, channels, at } => {
+                Change::Tell { incident, telling, number, channels } => {
                     let row = &self.rows[incident];
                     assert_eq!(row.is_open(), *telling != Telling::Resolved);
                     let told = Told {
@@ -191,7 +191,7 @@ impl Lab {
                         telling: *telling,
                         number: *number,
                         channels: channels.clone(),
-                        at: *at,
+                        at: t(self.now),
                     };
                     let last = self.told.iter().rfind(|t| (&t.scope, t.kind) == (&told.scope, told.kind));
                     let was_open = last.is_some_and(|last| last.telling != Telling::Resolved);
@@ -317,7 +317,13 @@ impl Lab {
         let evidence =
             Evidence::Unanswered { probe: probe(id, at), at: t(at), detail: String::new(), in_a_row: 1 };
         let sender = self.sender_of(id);
-        self.hear(Occurrence::Unanswered { sender, recipient: RecipientId(id), evidence })
+        self.hear(Occurrence::Unanswered { sender, recipient: RecipientId(id), began: t(at), evidence })
+    }
+
+    pub(super) fn unanswered_since(&mut self, id: i32, began: i64, evidence: Evidence) -> Vec<String> {
+        let sender = self.sender_of(id);
+        let (recipient, began) = (RecipientId(id), t(began));
+        self.hear(Occurrence::Unanswered { sender, recipient, began, evidence })
     }
 
     pub(super) fn accepted(&mut self, id: i32, began: i64) -> Vec<String> {

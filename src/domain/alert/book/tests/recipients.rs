@@ -273,3 +273,13 @@ fn reminders_come_every_so_often_and_once_after_a_long_stop() {
     lab.restart();
     assert_eq!(lab.tick(360_000), NOTHING);
 }
+
+#[test]
+fn the_last_verdict_that_a_newer_good_one_waited_for_ends_it() {
+    let mut lab = Lab::one(1);
+    lab.on_their_way(&[(70, false)]);
+    assert_eq!(lab.missing(1, 10), ["opened missing recipient:1"]);
+    assert_eq!(lab.good(1, 130), NOTHING, "70 is still on its way");
+    lab.on_their_way(&[]);
+    assert_eq!(lab.missing(1, 70), ["resolved missing recipient:1"]);
+}

@@ -189,3 +189,22 @@ fn what_hung_in_an_outage_and_ends_after_it_is_part_of_it() {
     lab.fault(2, 80);
     assert_eq!(lab.fault(3, 81), ["opened sender_unreachable sender:s"]);
 }
+
+#[test]
+fn what_hung_while_others_got_through_is_no_row() {
+    let mut lab = Lab::several(3, 1);
+    lab.accepted(1, 20);
+    lab.now = 120;
+    for id in 1..=3 {
+        let evidence = Evidence::Unanswered {
+            probe: crate::domain::id::ProbeId::new(1, crate::domain::id::RecipientId(id), 1),
+            at: t(120),
+            detail: String::new(),
+            in_a_row: 1,
+        };
+        assert_eq!(lab.unanswered_since(id, 10, evidence), NOTHING);
+    }
+    lab.unanswered(1, 130);
+    lab.unanswered(2, 131);
+    assert_eq!(lab.unanswered(3, 132), DOWN);
+}
