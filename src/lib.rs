@@ -1,10 +1,10 @@
 //! MailDT proves that mail arrives. It sends a signed probe through a submission server, watches the mailbox where the
-//! probe must appear, and turns what it saw into numbers.
+//! probe must appear, and turns what it saw into numbers and alerts.
 //!
 //! # The way of a probe
 //!
 //! ```text
-//! schedule ─▶ smtp ─▶ imap::watch ─▶ engine ─▶ store ─▶ metrics
+//! schedule ─▶ smtp ─▶ imap::watch ─▶ engine ─▶ store ─▶ metrics · notify
 //!                                      │ ▲
 //!                                      ▼ │
 //!                                     domain   (decides, touches nothing)
@@ -33,6 +33,10 @@
 //!    ([`store::Fence`]).
 //! 7. **It is told.** After the commit, and only then, the effects are counted in [`metrics`], and the message is released
 //!    to the watcher (`imap/watch/cleanup.rs`), which removes it from the mailbox.
+//! 8. **People are told, if need be.** What a transition means for people decides the [book of incidents](domain::alert::Book),
+//!    asked by `engine/alerts.rs`. Its answer, rows of incidents and of the outbox, is written in the transaction of the
+//!    transition (`store/incidents.rs`). [`notify`] drains the outbox: one worker for each channel loads its queue, asks
+//!    `notify/plan.rs` what is next, claims it, sends it and writes down what became of it (`store/outbox.rs`).
 //!
 //! `docs/architecture.md` tells why each of these steps is as it is.
 //!

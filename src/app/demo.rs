@@ -42,10 +42,14 @@ pub async fn demo(directory: &Path, environment: &[(String, String)]) -> anyhow:
     introduce(&config, directory);
     let origin = Origin { file: Some(file), environment: Some(settings), purpose: Purpose::Check };
     let metrics = Arc::new(Metrics::new(BUILD, clock::now()));
-    let story = tokio::spawn(story::tell(Arc::clone(&metrics)));
+    let server = Arc::new(server);
+    let story = tokio::spawn(story::tell(Arc::clone(&metrics), Arc::clone(&server)));
     let result = run_counting(origin, config, metrics, stop).await;
     story.abort();
-    server.stop().await;
+    let _ = story.await;
+    if let Some(server) = Arc::into_inner(server) {
+        server.stop().await;
+    }
     if result.is_ok() {
         println!("\nThe demo has stopped. Its data stays in {}.", directory.display());
     }
@@ -105,8 +109,14 @@ fn settings(
         ("IMAP_TLS", "implicit".to_owned()),
         ("IMAP_USER", cast::MAILBOX.to_owned()),
         ("IMAP_PASS", password.to_owned()),
+        ("ALERT_MAIL_RECIPIENT", cast::ON_CALL.to_owned()),
+        ("ALERT_SMTP_HOST", "localhost".to_owned()),
+        ("ALERT_SMTP_PORT", addresses.smtps.port().to_string()),
+        ("ALERT_SMTP_TLS", "implicit".to_owned()),
+        ("ALERT_SMTP_USER", cast::MAILBOX.to_owned()),
+        ("ALERT_SMTP_PASS", password.to_owned()),
         // What happens is told on standard output; LOG_LEVEL=info shows the service's own words too.
-        ("LOG_LEVEL", "warn".to_owned()),
+        ("LOG_LEVEL", "error".to_owned()),
     ];
     for (name, value) in environment {
         if let Some(known) = FROM_USER.iter().find(|known| *known == name) {
@@ -124,7 +134,8 @@ fn introduce(config: &Config, directory: &Path) {
     for member in cast::MEMBERS {
         println!("  {:<11} {:<13} {}", member.name, member.states, member.about);
     }
-    println!("\n  metrics     http://{}/metrics", config.metrics_listen);
+    println!("\n  alerts      by mail to {}, of which the subjects are shown here", cast::ON_CALL);
+    println!("  metrics     http://{}/metrics", config.metrics_listen);
     println!("  readiness   http://{}/-/ready", config.metrics_listen);
     println!("  data        {}", directory.display());
     println!("\nEvery state shows within two minutes. Stop with Ctrl-C.\n");

@@ -7,6 +7,8 @@ use super::{Limits, Options};
 
 /// The mailbox in which everything ends; also the submission account and the sender.
 pub const MAILBOX: &str = "monitor@demo.test";
+/// Who gets the alerts.
+pub const ON_CALL: &str = "oncall@demo.test";
 
 /// One example recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +80,7 @@ pub fn options(password: &str) -> Options {
         delivery_header: "Authentication-Results: mail.demo.test;\r\n\tspf=pass smtp.mailfrom=demo.test;\r\n\
                           \tdkim=none; dmarc=none header.from=demo.test\r\n"
             .to_owned(),
-        ..Options::default().account(MAILBOX, password)
+        ..Options::default().account(MAILBOX, password).account(ON_CALL, password)
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::domain::alert::{Book, Change, Evidence, Incident, Kind, Occurrence, Telling, Waiting};
+use crate::domain::alert::{Book, Change, Evidence, Incident, Kind, Occurrence, Waiting};
 use crate::domain::id::RecipientId;
 use crate::domain::probe::{self, Effect, Event, Probe, State, between};
 use crate::domain::recipient::Recipient;
@@ -253,24 +253,16 @@ impl Engine {
         if changes.is_empty() {
             return;
         }
-        let mut news = false;
         for change in changes {
-            match change {
-                Change::Put(incident) if !incident.is_open() => {
-                    info!(incident = %incident.id, kind = incident.kind.as_str(), scope = %incident.scope, "incident resolved");
-                }
-                Change::Tell { incident, telling, .. } => {
-                    news = true;
-                    if *telling == Telling::Opened {
-                        let known = self.book.open().find(|open| open.id == *incident);
-                        let (kind, scope) =
-                            known.map(|i| (i.kind.as_str(), i.scope.to_string())).unwrap_or_default();
-                        warn!(%incident, kind, %scope, "incident opened");
-                    }
-                }
-                _ => {}
+            let Change::Put(incident) = change else { continue };
+            let (kind, scope) = (incident.kind.as_str(), &incident.scope);
+            if !incident.is_open() {
+                info!(incident = %incident.id, kind, %scope, "incident resolved");
+            } else if incident.version == 1 {
+                warn!(incident = %incident.id, kind, %scope, "incident opened");
             }
         }
+        let news = changes.iter().any(|change| matches!(change, Change::Tell { .. }));
         self.show_incidents();
         if news {
             self.outbox.send_modify(|count| *count = count.wrapping_add(1));

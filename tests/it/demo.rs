@@ -20,6 +20,7 @@ fn every_state_shows_within_two_minutes_of_the_demo() {
     for what in ["refused for now", "a second copy", "not timed"] {
         eventually(s(120), what, || told(what));
     }
+    eventually(s(60), "alert mail is shown", || told("alert mail  [MailDT] Send failure: rejected"));
     demo.stop();
     assert!(demo.output().contains("The demo has stopped."), "{}", demo.output());
 }

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mail_parser::MessageParser;
+
+use crate::demo::{MailServer, cast};
 use crate::domain::verdict::{Standing, Verdict};
 use crate::metrics::{Glance, Metrics};
 
@@ -11,13 +14,14 @@ use crate::metrics::{Glance, Metrics};
 const EVERY: Duration = Duration::from_millis(200);
 
 /// Prints what is new, for ever.
-pub(super) async fn tell(metrics: Arc<Metrics>) {
+pub(super) async fn tell(metrics: Arc<Metrics>, server: Arc<MailServer>) {
     let began = tokio::time::Instant::now();
     let mut tick = tokio::time::interval(EVERY);
     let mut story = Story::default();
     loop {
         tick.tick().await;
-        for line in story.go_on(metrics.glances()) {
+        let lines = story.go_on(metrics.glances());
+        for line in lines.into_iter().chain(story.alerts(&server)) {
             let seconds = began.elapsed().as_secs();
             println!("  {:>2}:{:02}  {line}", seconds / 60, seconds % 60);
         }
@@ -29,6 +33,8 @@ pub(super) async fn tell(metrics: Arc<Metrics>) {
 struct Story {
     known: BTreeMap<Arc<str>, Glance>,
     seen: BTreeSet<Standing>,
+    /// The first alert that is not told yet.
+    next_alert: u32,
 }
 
 impl Story {
@@ -47,6 +53,25 @@ impl Story {
             let words: Vec<&str> = Standing::ALL.iter().map(|standing| standing.as_str()).collect();
             lines.push(format!("now every state has been seen: {}", words.join(", ")));
         }
+        lines
+    }
+
+    /// The subjects of the alerts that have come.
+    fn alerts(&mut self, server: &MailServer) -> Vec<String> {
+        let uids = server.uids(cast::ON_CALL, "INBOX").unwrap_or_default();
+        if uids.last().is_none_or(|last| *last < self.next_alert) {
+            return Vec::new();
+        }
+        let messages = server.messages(cast::ON_CALL, "INBOX").unwrap_or_default();
+        let new = messages.into_iter().filter(|message| message.uid >= self.next_alert);
+        let lines = new
+            .map(|message| {
+                let parsed = MessageParser::default().parse(&message.raw);
+                let subject = parsed.as_ref().and_then(|message| message.subject()).unwrap_or_default();
+                format!("{:<11} {subject}", "alert mail")
+            })
+            .collect();
+        self.next_alert = uids.last().map_or(0, |last| last + 1);
         lines
     }
 
