@@ -62,6 +62,11 @@ fn a_webhook_that_is_gone_is_told_by_mail_at_once_and_left_alone_until_there_is_
     open_incidents(&app, "channel_down", 1.0).unwrap();
     app.join(lost(&world, "bob"));
     hear_on_mail(&ops, &["Missing: alice", "Alert channel down", "Missing: bob"]);
+    eventually(s(10), "it is on record that mail was taken", || {
+        let rows = world.records().notifications()?;
+        let waits = rows.iter().any(|row| row.channel != "discord" && row.state != "delivered");
+        so(!waits, || format!("{rows:?}"))
+    });
     // A restart does not forget it either.
     app.kill9();
     app.start_again();

@@ -15,6 +15,15 @@ use crate::lab::policy::Fate;
 use crate::lab::wait::{Look, eventually, s, same, so, throughout};
 use crate::lab::world::World;
 
+/// It is on record that everything was told: a kill before that is ambiguous.
+#[track_caller]
+fn is_on_record(world: &World) {
+    eventually(s(10), "it is on record that it was told", || {
+        let rows = world.records().notifications()?;
+        so(rows.iter().all(|row| row.state == "delivered"), || format!("{rows:?}"))
+    });
+}
+
 #[test]
 fn a_restart_repeats_nothing_and_forgets_nothing() {
     let test = "a_restart_repeats_nothing_and_forgets_nothing";
@@ -22,6 +31,7 @@ fn a_restart_repeats_nothing_and_forgets_nothing() {
     world.lab.policy.set(&world.address("alice"), Fate::Lost);
     let mut app = ops.on(world.setup()).recipient(brisk(&world, "alice")).start();
     ops.hear(s(40), &["Missing: alice"]);
+    is_on_record(&world);
     let missing =
         |world: &World| Ok::<_, String>(world.records().read()?.iter().filter(|p| p.was_missing).count());
     for round in 0..2 {
@@ -52,6 +62,7 @@ fn a_reminder_is_told_once_and_a_restart_does_not_repeat_it() {
     let recipient = Recipient::new("alice", &world.address("alice")).threshold("2s");
     let mut app = ops.on(world.setup()).env("ALERT_REMINDER", "1h").recipient(recipient).start();
     ops.hear(s(40), &["Missing: alice"]);
+    is_on_record(&world);
     app.kill9();
     // Nobody waits an hour: it opened longer ago.
     let age = |time: &str| {
@@ -67,6 +78,7 @@ fn a_reminder_is_told_once_and_a_restart_does_not_repeat_it() {
         assert_eq!(story[0].incidents, story[1].incidents);
     }
     assert_eq!(mail[1].headers.in_reply_to.as_ref(), Some(&mail[0].headers.message_id));
+    is_on_record(&world);
     app.kill9();
     app.start_again();
     app.await_active();
@@ -285,6 +297,7 @@ fn of_two_instances_one_tells_and_the_other_goes_on_where_it_was_killed() {
     one.await_active();
     let two = second.start();
     ops.hear(s(40), &["Missing: alice"]);
+    is_on_record(&world);
     same(&two.metrics().unwrap().sum("maildt_notifications_total"), &0.0).unwrap();
     one.kill9();
     two.await_active();
