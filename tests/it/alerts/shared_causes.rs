@@ -181,6 +181,26 @@ fn submissions_that_end_without_an_answer_three_times_in_a_row_are_one_alert() {
 }
 
 #[test]
+fn submissions_that_our_own_stop_breaks_off_are_no_fault_of_the_server() {
+    let test = "submissions_that_our_own_stop_breaks_off_are_no_fault_of_the_server";
+    let Some(ops) = OnCall::new(test) else { return };
+    let builtin = BuiltIn::new();
+    let rule = builtin.faults().add(Rule::smtp(SmtpPoint::Saved, Action::Hang));
+    let names = ["alice", "bob", "carol"];
+    let recipients = names.map(|n| Recipient::new(n, &format!("{n}@demo.test")).interval("1h"));
+    let setup = ops.on(builtin.setup()).limit("drain", "\"2s\"").recipients(recipients);
+    let mut app = setup.start();
+    eventually(s(20), "all three hang", || {
+        let hanging = builtin.faults().hits(rule);
+        so(hanging >= 3, || format!("{hanging} hang"))
+    });
+    app.term();
+    let unanswered = builtin.records().probes().iter().filter(|p| p.accepted_at.is_none()).count();
+    assert_eq!(unanswered, 3, "they are broken off");
+    assert!(builtin.records().incidents().unwrap().is_empty(), "an incident of our own making");
+}
+
+#[test]
 fn what_a_server_says_is_shown_as_text_and_calls_nobody() {
     let test = "what_a_server_says_is_shown_as_text_and_calls_nobody";
     let Some(ops) = OnCall::new(test) else { return };
