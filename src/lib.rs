@@ -33,6 +33,8 @@
 //!    ([`store::Fence`]).
 //! 7. **It is told.** After the commit, and only then, the effects are counted in [`metrics`], and the message is released
 //!    to the watcher (`imap/watch/cleanup.rs`), which removes it from the mailbox.
+//! 8. **It is shown.** [`web`] has the pages of the admin UI. They read the database and change nothing that the engine
+//!    decides.
 //!
 //! `docs/architecture.md` tells why each of these steps is as it is.
 //!
@@ -65,6 +67,8 @@ pub mod metrics;
 
 pub mod notify;
 
+pub mod web;
+
 // Around it.
 
 pub mod check;
@@ -77,5 +81,6 @@ pub mod postgres;
 
 pub mod clock;
 pub mod complaint;
+pub mod listener;
 pub mod secret;
 pub mod tls;

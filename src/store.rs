@@ -15,6 +15,7 @@ mod recipients;
 mod retention;
 mod row;
 mod schedule;
+mod sessions;
 
 use std::future::Future;
 use std::ops::Deref;
@@ -34,6 +35,7 @@ pub use lease::Tenure;
 pub use probes::{Memory, Save, Saved};
 pub use recipients::{Provisioned, Provisioning};
 pub use schedule::{Claim, Claimed, Outstanding};
+pub use sessions::{Attempt, SessionKey};
 
 /// Why a database call gave nothing.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@
 //! breaks on the wire ([`proxy`]) or for its own addresses ([`policy`]).
 
 pub mod app;
+pub mod browser;
 pub mod builtin;
 pub mod certificates;
 pub mod dovecot;

@@ -31,3 +31,6 @@ mod secrets;
 mod sending;
 mod trust;
 mod verdicts;
+mod web;
+mod web_limits;
+mod web_login;

@@ -1,0 +1,77 @@
+//! What all pages have in common.
+
+use std::time::Duration;
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::assets;
+use super::visit::Visit;
+
+/// The pages of the navigation.
+const PAGES: [(&str, &str); 1] = [("/", "Live")];
+
+/// A whole page around `main`. With `refresh` it loads itself again after that time.
+pub fn page(visit: &Visit, title: &str, refresh: Option<Duration>, main: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex, nofollow";
+                @if let Some(after) = refresh {
+                    meta http-equiv="refresh" content=(after.as_secs().max(1));
+                }
+                title { (title) " · MailDT" }
+                link rel="icon" type="image/svg+xml" href=(assets::path("favicon.svg"));
+                link rel="stylesheet" href=(assets::path("maildt.css"));
+            }
+            body {
+                a.skip href="#main" { "To the content" }
+                header.top {
+                    a.brand href="/" { (logo()) "MailDT" }
+                    @if visit.signed_in {
+                        nav aria-label="Pages" {
+                            @for (path, name) in PAGES {
+                                a href=(path) aria-current=[(visit.path == path).then_some("page")] { (name) }
+                            }
+                        }
+                        form.leave method="post" action="/logout" { button.quiet type="submit" { "Log out" } }
+                    }
+                }
+                @for warning in visit.warnings() {
+                    p.warning role="note" { (sign()) span { (code_marked(warning)) } }
+                }
+                main #main tabindex="-1" { (main) }
+                footer { "MailDT " (visit.build.version) @if visit.build.revision != "unknown" { " · " (visit.build.revision) } }
+            }
+        }
+    }
+}
+
+/// An envelope that has found its way.
+fn logo() -> Markup {
+    html! {
+        svg.logo viewBox="0 0 24 24" aria-hidden="true" {
+            path d="M2.5 6.5h15v11h-15z" {}
+            path d="M2.5 7l7.5 6 7.5-6" {}
+            path.mark d="M14 17.5l2.8 2.8L22 14" {}
+        }
+    }
+}
+
+fn sign() -> Markup {
+    html! {
+        svg viewBox="0 0 16 16" aria-hidden="true" { path d="M8 2.2L14.6 13.6H1.4z" {} path d="M8 6.4v3.4M8 11.7v.1" {} }
+    }
+}
+
+/// Text in which `words` are code.
+pub fn code_marked(text: &str) -> Markup {
+    html! {
+        @for (place, part) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
