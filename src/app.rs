@@ -126,8 +126,8 @@ async fn run_counting(
         memory: watch::Sender::default(),
         pages: watch::Sender::default(),
     });
-    let site = Site::new(BUILD, service.config.subscribe(), ready, service.pages.subscribe());
-    let mut pages = tokio::spawn(web::serve(pages, site, stop.clone()));
+    let site = Site::new(BUILD, service.config.subscribe(), ready, service.pages.subscribe(), stop.clone());
+    let mut pages = tokio::spawn(web::serve(pages, site));
     let database = CancellationToken::new();
     let work = async {
         let Some(store) = database::open(&service, &config, &tracker, &database).await? else {

@@ -4,6 +4,7 @@
 //! knows what it is still waiting for. Statements that need not know each other's answers are sent together: on a busy day
 //! the waits cost more than the work.
 
+mod board;
 mod fence;
 mod folders;
 mod incidents;
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 use tokio_postgres::NoTls;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use board::{BoardData, BoardRow, Dot, Last};
 pub use fence::Fence;
 pub use folders::FolderMark;
 pub use keys::Keys;
@@ -115,9 +117,9 @@ impl Store {
     ) -> Result<Self, Error> {
         config.connect_timeout(limit).application_name("maildt");
         // A paused process must not keep others waiting for the locks of its open transaction.
-        // The server gives up with us: a statement that nobody waits for keeps its locks otherwise.
+        // No statement of ours is worth compiling. The server gives up with us: a statement that nobody waits for keeps its locks otherwise.
         let options = format!(
-            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c statement_timeout={} -c timezone=UTC",
+            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c statement_timeout={} -c timezone=UTC -c jit=off",
             config.get_options().unwrap_or_default(),
             limit.as_millis().max(1)
         );

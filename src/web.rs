@@ -6,16 +6,20 @@
 
 mod assets;
 mod auth;
+mod board;
 mod cookie;
 mod failure;
 mod gate;
 mod health;
 mod layout;
+mod live;
 mod origin;
 mod password;
 mod proxy;
 mod redirect;
+mod states;
 mod visit;
+mod words;
 
 use std::io;
 use std::sync::Arc;
@@ -35,6 +39,7 @@ use crate::metrics::{Build, Readiness};
 use crate::store::Store;
 
 use failure::Failure;
+use live::Live;
 use password::Passwords;
 
 /// What the pages show, and whom they let in.
@@ -47,6 +52,7 @@ pub struct Site {
     passwords: Passwords,
     /// The router of the container's network, where it has one.
     gateway: Option<std::net::IpAddr>,
+    live: Live,
 }
 
 impl Site {
@@ -55,9 +61,11 @@ impl Site {
         config: watch::Receiver<Arc<Config>>,
         readiness: watch::Receiver<Readiness>,
         store: watch::Receiver<Option<Store>>,
+        stop: CancellationToken,
     ) -> Self {
         let (passwords, gateway) = (Passwords::default(), proxy::container_gateway());
-        Self { build, config, readiness, store, passwords, gateway }
+        let live = Live::new(rand::random(), stop);
+        Self { build, config, readiness, store, passwords, gateway, live }
     }
 
     fn config(&self) -> Arc<Config> {
@@ -76,15 +84,17 @@ impl Site {
     }
 }
 
-/// Serves the admin UI until `shutdown`.
+/// Serves the admin UI until it is told to stop.
 ///
 /// # Errors
 /// As [`listener::serve`].
-pub async fn serve(listener: TcpListener, site: Site, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, site: Site) -> io::Result<()> {
     let site = Arc::new(site);
     let warm = Arc::clone(&site);
     // The first login shall not take twice as long as the others.
     tokio::spawn(async move { warm.passwords.prepare(&warm.config().admin).await });
+    tokio::spawn(live::watch(Arc::clone(&site)));
+    let shutdown = site.live.stop.clone();
     let limits = ListenerLimits {
         // A body, then a handler, then the way of the answer to a slow client.
         response: gate::BODY_TIME + gate::HANDLER_TIME + Duration::from_secs(30),
@@ -95,7 +105,10 @@ pub async fn serve(listener: TcpListener, site: Site, shutdown: CancellationToke
 
 fn router(site: Arc<Site>) -> Router {
     Router::new()
-        .route("/", get(health::page))
+        .route("/", get(board::page))
+        .route("/rows", get(board::rows))
+        .route("/events", get(live::events))
+        .route("/health", get(health::page))
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))

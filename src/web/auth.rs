@@ -18,8 +18,9 @@ use crate::store::Attempt;
 
 use super::cookie::Token;
 use super::failure::Failure;
+use super::layout::{self, Page};
 use super::visit::Visit;
-use super::{Site, cookie, layout, password, proxy, redirect};
+use super::{Site, cookie, password, proxy, redirect};
 
 /// What a link to the login says.
 #[derive(Default, Deserialize)]
@@ -123,7 +124,7 @@ fn is_refused(visit: &Visit) -> bool {
 fn answer(visit: &Visit, user: &str, next: &str, notice: &Notice) -> Response {
     let main =
         if is_refused(visit) { refusal(visit) } else { fields(visit, user, redirect::own(next), notice) };
-    let mut response = layout::page(visit, "Log in", None, &main).into_response();
+    let mut response = layout::page(visit, &Page::new("Log in", &main)).into_response();
     *response.status_mut() = match notice {
         _ if is_refused(visit) && !visit.is_look => StatusCode::FORBIDDEN,
         Notice::Nothing | Notice::Left => StatusCode::OK,

@@ -9,7 +9,7 @@ use maud::html;
 
 use crate::store;
 
-use super::layout;
+use super::layout::{self, Page};
 use super::visit::Visit;
 
 /// Why there is no page. It travels in the response's extensions to the gate, which knows who asks and in which form.
@@ -98,6 +98,17 @@ impl Failure {
         )
     }
 
+    pub const fn crowded() -> Self {
+        Self {
+            again: Some(Duration::from_secs(10)),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many live pages are open",
+                "The page asks from time to time instead.",
+            )
+        }
+    }
+
     pub const fn took_too_long() -> Self {
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
@@ -153,7 +164,8 @@ impl Failure {
                 }
             };
             let refresh = self.again.filter(|_| visit.is_look);
-            (self.status, layout::page(visit, self.title, refresh, &main)).into_response()
+            (self.status, layout::page(visit, &Page { refresh, ..Page::new(self.title, &main) }))
+                .into_response()
         };
         if let Some(again) = self.again {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(again.as_secs().max(1)));

@@ -1,5 +1,6 @@
 //! What every request passes and every answer carries.
 
+use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,19 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::{FutureExt as _, StreamExt as _};
+use hyper::body::Body as _;
 use tokio::time::timeout;
+
+use crate::metrics::accepts_gzip;
 
 use super::failure::Failure;
 use super::visit::{Visit, text};
@@ -29,6 +35,9 @@ const BODY: usize = 64 * 1024;
 /// Octets of a larger one that are read and thrown away: a browser shows our answer only when it could send its form.
 const BODY_DISCARDED: usize = 4 * 1024 * 1024;
 
+/// Octets from which on a page is worth compressing.
+const WORTH_ZIPPING: u64 = 8 * 1024;
+
 /// Everything on a page comes from here.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -36,12 +45,38 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// The gate: outermost layer of the router.
 pub async fn pass(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut visit = Visit::of(&site, &request);
+    let zips = text(request.headers(), ACCEPT_ENCODING.as_str()).is_some_and(|wanted| accepts_gzip(&wanted));
     let answer = AssertUnwindSafe(admit(&site, &mut visit, request, next)).catch_unwind().await;
     let answer = answer.unwrap_or_else(|_| {
         tracing::error!(path = visit.path, "a page panicked");
         Err(Failure::fault())
     });
-    finish(&visit, answer.unwrap_or_else(Failure::into_response))
+    let response = finish(&visit, answer.unwrap_or_else(Failure::into_response));
+    if zips { compressed(response).await } else { response }
+}
+
+/// A long page in gzip. No page holds a secret next to something that others may choose, so its length tells nothing.
+async fn compressed(response: Response) -> Response {
+    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_text = kind.starts_with(b"text/html") || kind.starts_with(b"application/json");
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    if !is_text || length < WORTH_ZIPPING || response.headers().contains_key(CONTENT_ENCODING) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return Failure::fault().into_response();
+    };
+    let plain = body.clone();
+    let zipped = tokio::task::spawn_blocking(move || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&plain).and_then(|()| encoder.finish())
+    });
+    let Ok(Ok(zipped)) = zipped.await else { return Response::from_parts(parts, Body::from(body)) };
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    parts.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    Response::from_parts(parts, Body::from(zipped))
 }
 
 /// Lets a request through to its page, or says why not.

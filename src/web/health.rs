@@ -8,13 +8,15 @@ use maud::{Markup, html};
 use crate::metrics::Readiness;
 use crate::metrics::readiness::{DatabaseState, Role};
 
+use super::Site;
+use super::layout::{self, Page};
 use super::visit::Visit;
-use super::{Site, layout};
 
-/// `GET /`.
+/// `GET /health`.
 pub async fn page(State(site): State<Arc<Site>>, Extension(visit): Extension<Arc<Visit>>) -> Markup {
     let readiness = site.readiness.borrow().clone();
-    layout::page(&visit, "State", None, &html! { h1 { "State of the service" } (parts(&readiness)) })
+    let main = html! { h1 { "State of the service" } (parts(&readiness)) };
+    layout::page(&visit, &Page::new("Health", &main))
 }
 
 /// A row for each part.

@@ -8,10 +8,31 @@ use super::assets;
 use super::visit::Visit;
 
 /// The pages of the navigation.
-const PAGES: [(&str, &str); 1] = [("/", "Live")];
+const PAGES: [(&str, &str); 2] = [("/", "Live"), ("/health", "Health")];
 
-/// A whole page around `main`. With `refresh` it loads itself again after that time.
-pub fn page(visit: &Visit, title: &str, refresh: Option<Duration>, main: &Markup) -> Markup {
+/// How often a page that is live with a script loads itself again without one.
+const WITHOUT_SCRIPT_S: u64 = 30;
+
+/// What differs from page to page.
+pub struct Page<'a> {
+    pub title: &'a str,
+    pub main: &'a Markup,
+    /// It loads itself again after that time.
+    pub refresh: Option<Duration>,
+    /// A script of ours.
+    pub script: Option<&'static str>,
+    /// Without the script it loads itself again.
+    pub again_without_script: bool,
+}
+
+impl<'a> Page<'a> {
+    pub fn new(title: &'a str, main: &'a Markup) -> Self {
+        Self { title, main, refresh: None, script: None, again_without_script: false }
+    }
+}
+
+/// A whole page.
+pub fn page(visit: &Visit, page: &Page<'_>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -20,12 +41,14 @@ pub fn page(visit: &Visit, title: &str, refresh: Option<Duration>, main: &Markup
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex, nofollow";
-                @if let Some(after) = refresh {
+                @if let Some(after) = page.refresh {
                     meta http-equiv="refresh" content=(after.as_secs().max(1));
                 }
-                title { (title) " · MailDT" }
+                title { (page.title) " · MailDT" }
                 link rel="icon" type="image/svg+xml" href=(assets::path("favicon.svg"));
                 link rel="stylesheet" href=(assets::path("maildt.css"));
+                @if let Some(script) = page.script { script src=(assets::path(script)) defer {} }
+                @if page.again_without_script { noscript { meta http-equiv="refresh" content=(WITHOUT_SCRIPT_S); } }
             }
             body {
                 a.skip href="#main" { "To the content" }
@@ -43,7 +66,7 @@ pub fn page(visit: &Visit, title: &str, refresh: Option<Duration>, main: &Markup
                 @for warning in visit.warnings() {
                     p.warning role="note" { (sign()) span { (code_marked(warning)) } }
                 }
-                main #main tabindex="-1" { (main) }
+                main #main tabindex="-1" { (page.main) }
                 footer { "MailDT " (visit.build.version) @if visit.build.revision != "unknown" { " · " (visit.build.revision) } }
             }
         }

@@ -32,5 +32,6 @@ mod sending;
 mod trust;
 mod verdicts;
 mod web;
+mod web_board;
 mod web_limits;
 mod web_login;

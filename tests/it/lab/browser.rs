@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
+use std::io::{BufRead as _, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::time::Instant;
 
 use super::wait::{Look, s};
 
@@ -78,6 +80,24 @@ impl Browser {
 
     pub fn try_post(&mut self, path: &str, fields: &[(&str, &str)]) -> Look<Page> {
         self.ask("POST", path, &[("Sec-Fetch-Site", "same-origin"), FORM], encode(fields).as_bytes())
+    }
+
+    /// Follows the server-sent events of a path; each line comes with the moment at which it was read.
+    pub fn follow(&self, path: &str) -> mpsc::Receiver<(Instant, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.address, s(5)).unwrap();
+        let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n", self.address, pairs.join("; "));
+        stream.write_all(head.as_bytes()).unwrap();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in std::io::BufReader::new(stream).lines().map_while(Result::ok) {
+                if tell.send((Instant::now(), line)).is_err() {
+                    return;
+                }
+            }
+        });
+        told
     }
 
     /// One request on a connection of its own.
