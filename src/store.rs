@@ -5,6 +5,7 @@
 //! the waits cost more than the work.
 
 mod board;
+mod cases;
 mod fence;
 mod folders;
 mod incidents;
@@ -30,6 +31,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use board::{BoardData, BoardRow, Dot, Last};
+pub use cases::{Case, Told, Which};
 pub use fence::Fence;
 pub use folders::FolderMark;
 pub use keys::Keys;

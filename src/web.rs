@@ -11,12 +11,14 @@ mod cookie;
 mod failure;
 mod gate;
 mod health;
+mod incidents;
 mod layout;
 mod live;
 mod origin;
 mod password;
 mod proxy;
 mod redirect;
+mod settings;
 mod states;
 mod visit;
 mod words;
@@ -108,7 +110,8 @@ fn router(site: Arc<Site>) -> Router {
         .route("/", get(board::page))
         .route("/rows", get(board::rows))
         .route("/events", get(live::events))
-        .route("/health", get(health::page))
+        .route("/incidents", get(incidents::page))
+        .route("/settings", get(settings::page))
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))

@@ -1,70 +1,66 @@
-//! How the service itself fares.
+//! How the parts of the service fare.
 
-use std::sync::Arc;
-
-use axum::extract::{Extension, State};
 use maud::{Markup, html};
 
+use crate::domain::verdict::Standing;
 use crate::metrics::Readiness;
 use crate::metrics::readiness::{DatabaseState, Role};
 
-use super::Site;
-use super::layout::{self, Page};
-use super::visit::Visit;
+use super::states;
 
-/// `GET /health`.
-pub async fn page(State(site): State<Arc<Site>>, Extension(visit): Extension<Arc<Visit>>) -> Markup {
-    let readiness = site.readiness.borrow().clone();
-    let main = html! { h1 { "State of the service" } (parts(&readiness)) };
-    layout::page(&visit, &Page::new("Health", &main))
+/// One part.
+pub struct Part {
+    pub name: String,
+    pub is_well: bool,
+    pub words: String,
 }
 
-/// A row for each part.
-pub fn parts(readiness: &Readiness) -> Markup {
+/// The parts that readiness knows of.
+pub fn parts(readiness: &Readiness) -> Vec<Part> {
+    let part = |name: String, is_well: bool, words: &str| Part { name, is_well, words: words.to_owned() };
+    let role = match readiness.role {
+        Role::Starting => (false, "is starting"),
+        Role::Active => (true, "does the work"),
+        Role::Standby => (true, "stands by: another instance works, and knows of mailboxes and channels"),
+    };
     let database = match readiness.database {
         DatabaseState::Ready => (true, "reached"),
-        DatabaseState::Migrating => (false, "being brought up to date"),
-        DatabaseState::Unreachable => (false, "not reached"),
+        DatabaseState::Migrating => (false, "is being brought up to date"),
+        DatabaseState::Unreachable => (false, "is not reached"),
     };
-    let role = match readiness.role {
-        Role::Starting => (false, "starting"),
-        Role::Active => (true, "does the work"),
-        Role::Standby => (true, "stands by for another instance"),
-    };
+    let mut parts = vec![
+        part("This instance".to_owned(), role.0, role.1),
+        part("Database".to_owned(), database.0, database.1),
+    ];
+    let mut watchers: Vec<_> = readiness.watchers.iter().collect();
+    watchers.sort_by(|a, b| (&a.mailbox, &a.folder).cmp(&(&b.mailbox, &b.folder)));
+    parts.extend(watchers.into_iter().map(|watcher| {
+        let words = if watcher.up { "watched" } else { "cannot be looked into" };
+        part(format!("Mailbox {}, {}", watcher.mailbox, watcher.folder), watcher.up, words)
+    }));
+    parts.extend(readiness.channels.iter().map(|channel| {
+        let words = if channel.up { "takes alerts" } else { "takes no alerts" };
+        part(format!("Channel {}", channel.channel), channel.up, words)
+    }));
+    parts
+}
+
+pub fn table(parts: &[Part]) -> Markup {
     html! {
         div.scroll {
             table {
-                thead { tr { th scope="col" { "Part" } th scope="col" { "State" } } }
+                thead { tr { th scope="col" { "Part" } th scope="col" { "State" } th scope="col" { "In words" } } }
                 tbody {
-                    (row("This instance", role))
-                    (row("Database", database))
-                    @for watcher in &readiness.watchers {
-                        (row(&format!("Mailbox {}, folder {}", watcher.mailbox, watcher.folder),
-                            if watcher.up { (true, "watched") } else { (false, "cannot be looked into") }))
-                    }
-                    @for channel in &readiness.channels {
-                        (row(&format!("Alerts by {}", channel.channel),
-                            if channel.up { (true, "work") } else { (false, "do not get through") }))
+                    @for part in parts {
+                        @let look = states::look(if part.is_well { Standing::Ok } else { Standing::Missing });
+                        tr {
+                            th scope="row" { (part.name) }
+                            td { span class={ "chip " (look.class) } { (states::icon(&look)) (if part.is_well { "Well" } else { "Not well" }) } }
+                            td.why { (part.words) }
+                        }
                     }
                 }
             }
-        }
-    }
-}
-
-fn row(part: &str, (is_well, words): (bool, &str)) -> Markup {
-    html! {
-        tr {
-            th scope="row" { (part) }
-            td { span class=(if is_well { "chip ok" } else { "chip missing" }) { (mark(is_well)) (words) } }
-        }
-    }
-}
-
-fn mark(is_well: bool) -> Markup {
-    html! {
-        svg viewBox="0 0 16 16" aria-hidden="true" {
-            path d=(if is_well { "M4 8.5l3 3 5-6" } else { "M4.5 4.5l7 7m0-7l-7 7" }) {}
         }
     }
 }

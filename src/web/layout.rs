@@ -8,7 +8,7 @@ use super::assets;
 use super::visit::Visit;
 
 /// The pages of the navigation.
-const PAGES: [(&str, &str); 2] = [("/", "Live"), ("/health", "Health")];
+const PAGES: [(&str, &str); 3] = [("/", "Live"), ("/incidents", "Incidents"), ("/settings", "Settings")];
 
 /// How often a page that is live with a script loads itself again without one.
 const WITHOUT_SCRIPT_S: u64 = 30;

@@ -35,3 +35,4 @@ mod web;
 mod web_board;
 mod web_limits;
 mod web_login;
+mod web_pages;

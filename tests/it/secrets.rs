@@ -60,7 +60,7 @@ fn admin_ui(app: &App) -> String {
         assert_eq!(page.status == 303, code != "000000", "{page:?}");
         said.push_str(&page.text());
     }
-    for path in ["/", "/nowhere", "/api/v1/status"] {
+    for path in ["/", "/rows", "/incidents", "/settings", "/nowhere", "/api/v1/status"] {
         said.push_str(&browser.get(path).text());
     }
     said

@@ -1,5 +1,5 @@
-// The live board: clocks that run, and rows that change when the server says so. Without this script the page is whole and
-// loads itself anew now and then.
+// Clocks that run and times in the viewer's zone, on every page; on the live board also rows that change when the server says
+// so. Without this script the pages are whole, and the board loads itself anew now and then.
 "use strict";
 
 const board = document.getElementById("board");
@@ -155,10 +155,12 @@ function connect() {
   });
 }
 
+tick();
+setInterval(tick, 1000);
+
 if (board) {
   ahead = Number(board.dataset.now) - Date.now();
   tick();
-  setInterval(tick, 1000);
   connect();
   // What nobody looks at needs no connection: browsers have few of them for each site.
   document.addEventListener("visibilitychange", () => {
