@@ -58,7 +58,7 @@ pub async fn page(
     let main = html! {
         h1 { @if open.is_empty() { "No incident is open." } @else { em { (words::count(open.len(), "incident", "incidents")) } (if open.len() == 1 { " is open." } else { " are open." }) } }
         p.lede { "A period in which a recipient, a sender, a mailbox or an alert channel is not all right, and who was told." }
-        @if before.is_none() { @for case in &open { (article(case, now, true)) } }
+        @if before.is_none() && !open.is_empty() { h2.unseen { "Open" } @for case in &open { (article(case, now, true)) } }
         h2 #past { "Past" }
         @if past.is_empty() { p.empty { "None is kept. Resolved incidents stay for 90 days." } }
         @for case in &past { (article(case, now, false)) }
@@ -177,7 +177,7 @@ fn summary(told: &[Told]) -> String {
 
 fn told(all: &[Told], now: Timestamp) -> Markup {
     html! {
-        div.scroll {
+        div.scroll tabindex="0" role="region" aria-label="Notifications" {
             table.told {
                 thead { tr { @for name in ["State", "Told", "By", "When", "Tries", "Last trouble"] { th scope="col" { (name) } } } }
                 tbody {

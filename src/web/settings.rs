@@ -92,7 +92,7 @@ fn settings(heading: &str, rows: &[&Described]) -> Markup {
     html! {
         details open[rows.len() <= 24] {
             summary { h3 { (heading) } span.soft { " " (words::count(rows.len(), "setting", "settings")) } }
-            div.scroll {
+            div.scroll tabindex="0" role="region" aria-label=(heading) {
                 table.settings {
                     thead { tr { th scope="col" { "Setting" } th scope="col" { "Value" } th scope="col" { "From" } } }
                     tbody {

@@ -122,6 +122,10 @@ pub fn reason(reason: Reason) -> &'static str {
 
 /// What was seen, in a sentence.
 pub fn evidence(evidence: &Evidence) -> String {
+    sentence(&seen(evidence))
+}
+
+fn seen(evidence: &Evidence) -> String {
     match evidence {
         Evidence::NotArrived { folders, reply: accepted, .. } => {
             let by = accepted.as_ref().map(|r| format!(" with “{}”", reply(r))).unwrap_or_default();

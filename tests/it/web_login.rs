@@ -54,11 +54,11 @@ fn one_code_makes_exactly_one_of_50_parallel_logins() {
             std::thread::spawn(move || login(&mut browser, PASSWORD, &code).status)
         })
         .collect();
-    let mut statuses: Vec<u16> = logins.into_iter().map(|login| login.join().unwrap()).collect();
-    statuses.sort_unstable();
-    let mut expected = vec![403; 50];
-    expected[0] = 303;
-    assert_eq!(statuses, expected);
+    let statuses: Vec<u16> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+    let count_of = |status: u16| statuses.iter().filter(|found| **found == status).count();
+    assert_eq!(count_of(303), 1, "{statuses:?}");
+    // Two at once: on a busy machine the last ones wait longer than a request may.
+    assert_eq!(count_of(403) + count_of(504), 49, "{statuses:?}");
     assert_eq!(count(&database, "sessions"), 1);
     let mut late = Browser::new(app.pages()).with("X-Forwarded-For", "203.0.113.99");
     assert_eq!(login(&mut late, PASSWORD, &code).status, 403, "the code works again");

@@ -134,6 +134,9 @@ fn head(board: &Board, wish: &Wish) -> Markup {
                 (if watched == 1 { "recipient." } else { "recipients." })
             }
             @else if waiting == watched { "The first probes are on their way." }
+            @else if board.count(|standing| standing == Standing::Unknown || standing == Standing::Pending) == watched {
+                "Nobody can tell at present whether mail arrives."
+            }
             @else if doubtful > 0 { "Mail arrives, as far as we can see." }
             @else { "Mail arrives at " (if watched == 1 { "the recipient.".to_owned() } else { format!("all {} recipients.", words::thousands(watched)) }) }
         }
