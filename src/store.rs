@@ -31,7 +31,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use board::{BoardData, BoardRow, Dot, Last};
-pub use cases::{Case, Told, Which};
+pub use cases::{Case, Notice, Which};
 pub use fence::Fence;
 pub use folders::FolderMark;
 pub use keys::Keys;

@@ -26,7 +26,7 @@ pub enum Which {
 
 /// One message about an incident on one channel.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Notice {
     pub event: Telling,
     pub channel: Channel,
     pub created_at: Timestamp,
@@ -42,7 +42,7 @@ pub struct Told {
 #[derive(Clone, Debug)]
 pub struct Case {
     pub incident: Incident,
-    pub told: Vec<Told>,
+    pub told: Vec<Notice>,
 }
 
 impl Store {
@@ -78,7 +78,7 @@ impl Store {
                 .map(row::incident)
                 .collect::<Result<_, _>>()?;
             let ids: Vec<i64> = incidents.iter().map(|incident| incident.id.0).collect();
-            let mut by_incident: HashMap<i64, Vec<Told>> = HashMap::new();
+            let mut by_incident: HashMap<i64, Vec<Notice>> = HashMap::new();
             for row in client.query(&told, &[&ids]).await? {
                 by_incident.entry(row.try_get("incident_id")?).or_default().push(one_told(&row)?);
             }
@@ -91,11 +91,11 @@ impl Store {
     }
 }
 
-fn one_told(row: &tokio_postgres::Row) -> Result<Told, Problem> {
+fn one_told(row: &tokio_postgres::Row) -> Result<Notice, Problem> {
     let event: &str = row.try_get("event")?;
     let channel: &str = row.try_get("channel")?;
     let event = Telling::ALL.into_iter().find(|telling| telling.as_str() == event);
-    Ok(Told {
+    Ok(Notice {
         event: event.ok_or_else(|| Error::Row("unknown event of a notification".to_owned()))?,
         channel: channel.parse().map_err(|e| Error::Row(format!("{e}")))?,
         created_at: row.try_get("created_at")?,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::domain::alert::{Channel, Incident, IncidentId, Kind, Resolution, Scope, Telling};
 use crate::domain::verdict::Standing;
-use crate::store::{Case, Told, Which};
+use crate::store::{Case, Notice, Which};
 
 use super::failure::Failure;
 use super::layout::{self, Page};
@@ -157,7 +157,7 @@ fn ended(resolution: &Resolution) -> String {
     }
 }
 
-fn summary(told: &[Told]) -> String {
+fn summary(told: &[Notice]) -> String {
     let count = |state: &str| told.iter().filter(|told| told.state == state).count();
     if told.is_empty() {
         return "Nobody was told: no alert channel was on for it.".to_owned();
@@ -175,7 +175,7 @@ fn summary(told: &[Told]) -> String {
     format!("{}: {}", words::count(told.len(), "notification", "notifications"), parts.join(", "))
 }
 
-fn told(all: &[Told], now: Timestamp) -> Markup {
+fn told(all: &[Notice], now: Timestamp) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Notifications" {
             table.told {
