@@ -17,9 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -28,10 +27,13 @@ use crate::cli;
 use crate::clock;
 use crate::config::{Config, Problems, Purpose};
 use crate::engine::Unwritten;
+use crate::listener::bind;
 use crate::metrics::listener;
 use crate::metrics::{Build, ListenerState, Metrics, Readiness};
 use crate::notify::board::Board;
 use crate::notify::emergency;
+use crate::store::Store;
+use crate::web::{self, Site};
 
 pub use check_config::check_config;
 pub use demo::demo;
@@ -74,6 +76,8 @@ struct Service {
     outbox: watch::Sender<u64>,
     /// What the database does not know yet.
     memory: watch::Sender<Unwritten>,
+    /// The database for the admin UI, as soon as it can be used.
+    pages: watch::Sender<Option<Store>>,
 }
 
 /// Runs the service until a signal ends it.
@@ -105,19 +109,16 @@ async fn run_counting(
         warn!("{warning}");
     }
     let (readiness, ready) = watch::channel(Readiness::default());
-    let address = config.metrics_listen;
-    let socket = TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "METRICS_LISTEN: cannot listen on {address}; another program may have this port, choose another"
-        )
-    })?;
+    let socket = bind("METRICS_LISTEN", config.metrics_listen).await?;
+    let pages = bind("LISTEN", config.listen).await?;
     info!(version = BUILD.version, revision = BUILD.revision, "MailDT starts");
     info!(address = %socket.local_addr()?, "metrics listener ready");
+    info!(address = %pages.local_addr()?, "admin UI ready");
     let listening = CancellationToken::new();
     let tracker = TaskTracker::new();
     let mut listener = tokio::spawn(listener::serve(
         socket,
-        ListenerState::new(Arc::clone(&metrics), ready),
+        ListenerState::new(Arc::clone(&metrics), ready.clone()),
         listening.clone(),
     ));
     let config = Arc::new(config);
@@ -129,6 +130,7 @@ async fn run_counting(
         stop: stop.clone(),
         outbox: watch::Sender::default(),
         memory: watch::Sender::default(),
+        pages: watch::Sender::default(),
     });
     let emergency = emergency::Parts {
         readiness: service.readiness.subscribe(),
@@ -138,6 +140,8 @@ async fn run_counting(
         metrics: Arc::clone(&service.metrics),
     };
     let mut emergency = tokio::spawn(emergency::run(emergency, stop.clone()));
+    let site = Site::new(BUILD, service.config.subscribe(), ready, service.pages.subscribe(), stop.clone());
+    let mut pages = tokio::spawn(web::serve(pages, site));
     let database = CancellationToken::new();
     let work = async {
         let Some(store) = database::open(&service, &config, &tracker, &database).await? else {
@@ -150,14 +154,18 @@ async fn run_counting(
         result = work => result,
         died = &mut listener => Err(anyhow::anyhow!("the metrics listener ended: {died:?}")),
         Err(died) = &mut emergency => Err(anyhow::anyhow!("the emergency watch died: {died:?}")),
+        died = until_died(&mut pages, &stop) => Err(anyhow::anyhow!("the admin UI ended: {died:?}")),
     };
     if let Err(reason) = &result {
         error!(reason = format!("{reason:#}"), "MailDT stops");
     }
-    // The listener answers until the work is done, then the database goes.
+    // The metrics are told until the work is done, then the database goes.
     stop.cancel();
     emergency.abort();
     listening.cancel();
+    if !pages.is_finished() {
+        let _ = tokio::time::timeout(Duration::from_secs(4), pages).await;
+    }
     database.cancel();
     tracker.close();
     if tokio::time::timeout(Duration::from_secs(15), tracker.wait()).await.is_err() {
@@ -170,4 +178,13 @@ async fn run_counting(
         info!("MailDT has stopped");
     }
     result
+}
+
+/// Ends when `task` does, other than by the stop.
+async fn until_died<T>(task: &mut JoinHandle<T>, stop: &CancellationToken) -> Result<T, JoinError> {
+    let ended = task.await;
+    if stop.is_cancelled() {
+        std::future::pending::<()>().await;
+    }
+    ended
 }

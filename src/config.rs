@@ -39,7 +39,7 @@ pub use database::{Database, DatabaseUrl};
 pub use describe::Described;
 pub use limits::Limits;
 pub use log::LogFormat;
-pub use parse::{Network, duration as parse_duration, show_duration};
+pub use parse::{Network, duration as parse_duration, is_loopback, show_duration};
 pub use problem::{Fault, Origin, Place, Problem, Problems};
 pub use recipient::{Provisioned, RecipientDefaults, return_mode as parse_return_mode};
 pub use web::{Proxy, PublicUrl};

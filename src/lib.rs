@@ -37,6 +37,8 @@
 //!    asked by `engine/alerts.rs`. Its answer, rows of incidents and of the outbox, is written in the transaction of the
 //!    transition (`store/incidents.rs`). [`notify`] drains the outbox: one worker for each channel loads its queue, asks
 //!    `notify/plan.rs` what is next, claims it, sends it and writes down what became of it (`store/outbox.rs`).
+//! 9. **It is shown.** [`web`] has the pages of the admin UI. They read the database and change nothing that the engine
+//!    decides.
 //!
 //! `docs/architecture.md` tells why each of these steps is as it is.
 //!
@@ -69,6 +71,8 @@ pub mod metrics;
 
 pub mod notify;
 
+pub mod web;
+
 // Around it.
 
 pub mod check;
@@ -81,5 +85,6 @@ pub mod postgres;
 
 pub mod clock;
 pub mod complaint;
+pub mod listener;
 pub mod secret;
 pub mod tls;

@@ -27,6 +27,7 @@ use jiff::Timestamp;
 
 pub use exposition::{Compression, Exposition};
 pub use negotiation::Format;
+pub(crate) use negotiation::accepts_gzip;
 pub use readiness::Readiness;
 pub use recipient::{
     AuthMethod, AuthResult, Glance, LastValues, RecipientLabels, RecipientMetrics, RecipientSettings,

@@ -4,6 +4,8 @@
 //! knows what it is still waiting for. Statements that need not know each other's answers are sent together: on a busy day
 //! the waits cost more than the work.
 
+mod board;
+mod cases;
 mod channels;
 mod fence;
 mod folders;
@@ -17,6 +19,7 @@ mod recipients;
 mod retention;
 mod row;
 mod schedule;
+mod sessions;
 
 use std::future::Future;
 use std::ops::Deref;
@@ -29,6 +32,8 @@ use jiff::Timestamp;
 use tokio_postgres::NoTls;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use board::{BoardData, BoardRow, Dot, Last};
+pub use cases::{Case, Notice, Which};
 pub use channels::ChannelHealth;
 pub use fence::Fence;
 pub use folders::FolderMark;
@@ -38,6 +43,7 @@ pub use outbox::{Closing, Pending, Queue, Settlement, Told};
 pub use probes::{Memory, Save, Saved};
 pub use recipients::{Provisioned, Provisioning};
 pub use schedule::{Claim, Claimed, Outstanding};
+pub use sessions::{Attempt, SessionKey};
 
 /// Why a database call gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -117,9 +123,9 @@ impl Store {
     ) -> Result<Self, Error> {
         config.connect_timeout(limit).application_name("maildt");
         // A paused process must not keep others waiting for the locks of its open transaction.
-        // The server gives up with us: a statement that nobody waits for keeps its locks otherwise.
+        // No statement of ours is worth compiling. The server gives up with us: a statement that nobody waits for keeps its locks otherwise.
         let options = format!(
-            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c statement_timeout={} -c timezone=UTC",
+            "{} -c idle_in_transaction_session_timeout=10s -c lock_timeout=4s -c statement_timeout={} -c timezone=UTC -c jit=off",
             config.get_options().unwrap_or_default(),
             limit.as_millis().max(1)
         );

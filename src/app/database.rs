@@ -19,6 +19,8 @@ use super::Service;
 
 /// Connections at most: claims, saves, look-ups and the lease never wait for one another.
 const CONNECTIONS: usize = 8;
+/// Connections at most for the admin UI, beside those of the work.
+const PAGES_CONNECTIONS: usize = 4;
 
 /// Tells the metrics about the pool.
 struct Reporter(Arc<Metrics>);
@@ -53,8 +55,11 @@ pub(super) async fn open(
         }
     };
     let observer = Arc::new(Reporter(Arc::clone(&service.metrics)));
-    let store = Store::new(connect, tls, CONNECTIONS, config.limits.database, observer)
+    let limit = config.limits.database;
+    let pages = Store::new(connect.clone(), tls.clone(), PAGES_CONNECTIONS, limit, observer.clone())
         .context("DATABASE_URL cannot be used")?;
+    let store =
+        Store::new(connect, tls, CONNECTIONS, limit, observer).context("DATABASE_URL cannot be used")?;
     let pool = store.clone();
     service.metrics.database().watch_pool(move || {
         let status = pool.pool_status();
@@ -65,6 +70,7 @@ pub(super) async fn open(
         match store.migrate().await {
             Ok(()) => {
                 service.readiness.send_modify(|state| state.database = DatabaseState::Ready);
+                service.pages.send_replace(Some(pages));
                 info!("database ready");
                 return Ok(Some(store));
             }

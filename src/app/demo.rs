@@ -36,11 +36,13 @@ pub async fn demo(directory: &Path, environment: &[(String, String)]) -> anyhow:
     cast::direct(server.faults());
     let file = write_files(directory, &server)?;
     let settings = settings(directory, &server, &password, environment);
-    let config = Config::load(Some(&file), settings.clone(), Purpose::Check)
+    let mut config = Config::load(Some(&file), settings.clone(), Purpose::Serve)
         .map_err(|problems| anyhow::anyhow!("the demo's configuration is refused: {problems}"))?;
+    // They are about installations that are meant to last.
+    config.warnings.clear();
     init_logging(config.log_level, config.log_format);
-    introduce(&config, directory);
-    let origin = Origin { file: Some(file), environment: Some(settings), purpose: Purpose::Check };
+    introduce(&config, directory, &password);
+    let origin = Origin { file: Some(file), environment: Some(settings), purpose: Purpose::Serve };
     let metrics = Arc::new(Metrics::new(BUILD, clock::now()));
     let server = Arc::new(server);
     let story = tokio::spawn(story::tell(Arc::clone(&metrics), Arc::clone(&server)));
@@ -115,6 +117,7 @@ fn settings(
         ("ALERT_SMTP_TLS", "implicit".to_owned()),
         ("ALERT_SMTP_USER", cast::MAILBOX.to_owned()),
         ("ALERT_SMTP_PASS", password.to_owned()),
+        ("ADMIN_PASSWORD", password.to_owned()),
         // What happens is told on standard output; LOG_LEVEL=info shows the service's own words too.
         ("LOG_LEVEL", "error".to_owned()),
     ];
@@ -127,7 +130,7 @@ fn settings(
 }
 
 /// Says on standard output what there is to see.
-fn introduce(config: &Config, directory: &Path) {
+fn introduce(config: &Config, directory: &Path, password: &str) {
     println!("MailDT demo: a mail server with faults, and {} recipients behind it.", cast::MEMBERS.len());
     println!("A probe is late when it takes more than {} s.\n", cast::ALERT_THRESHOLD);
     println!("  recipient   states        what becomes of its mail");
@@ -135,6 +138,8 @@ fn introduce(config: &Config, directory: &Path) {
         println!("  {:<11} {:<13} {}", member.name, member.states, member.about);
     }
     println!("\n  alerts      by mail to {}, of which the subjects are shown here", cast::ON_CALL);
+    println!("  admin UI    http://{}/", config.listen);
+    println!("  login       user admin, password {password}");
     println!("  metrics     http://{}/metrics", config.metrics_listen);
     println!("  readiness   http://{}/-/ready", config.metrics_listen);
     println!("  data        {}", directory.display());

@@ -151,7 +151,7 @@ pub(super) fn host(text: &str) -> Result<String, Fault> {
 }
 
 /// Whether a host is this machine for certain, without asking a resolver.
-pub(super) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let by_name = name == "localhost" || name.ends_with(".localhost");
     by_name || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

@@ -61,7 +61,7 @@ impl Format {
 }
 
 /// Whether `accept_encoding`, the joined headers, allows gzip and does not prefer to have none.
-pub(super) fn accepts_gzip(accept_encoding: &str) -> bool {
+pub(crate) fn accepts_gzip(accept_encoding: &str) -> bool {
     let (mut gzip, mut any, mut identity) = (None, None, None);
     for element in elements(accept_encoding, ',') {
         let mut parts = elements(element, ';');

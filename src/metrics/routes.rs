@@ -16,9 +16,10 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
-use super::listener::{CutOff, RunningScrapes, ScrapeGuard};
+use super::listener::{RunningScrapes, ScrapeGuard};
 use super::negotiation::accepts_gzip;
 use super::{Compression, Exposition, Format, Metrics, Readiness};
+use crate::listener::CutOff;
 
 /// What the pages show.
 #[derive(Clone, Debug)]

@@ -40,7 +40,7 @@ fn shared(row: &Row, column: &str) -> Result<Arc<str>, Problem> {
     Ok(Arc::from(row.try_get::<_, &str>(column)?))
 }
 
-fn optional<T: Copy>(
+pub(super) fn optional<T: Copy>(
     row: &Row,
     column: &str,
     all: &[T],
@@ -135,7 +135,7 @@ fn arrival(row: &Row) -> Result<Option<Arrival>, Problem> {
     }))
 }
 
-fn reply(row: &Row) -> Result<Option<Reply>, Problem> {
+pub(super) fn reply(row: &Row) -> Result<Option<Reply>, Problem> {
     let Some(code) = row.try_get::<_, Option<i32>>("reply_code")? else { return Ok(None) };
     Ok(Some(Reply {
         code: u16::try_from(code).unwrap_or_default(),
@@ -144,7 +144,7 @@ fn reply(row: &Row) -> Result<Option<Reply>, Problem> {
     }))
 }
 
-fn failure(row: &Row) -> Result<Option<Failure>, Problem> {
+pub(super) fn failure(row: &Row) -> Result<Option<Failure>, Problem> {
     let phase = optional(row, "failure_phase", &Phase::ALL, Phase::as_str)?;
     let reason = optional(row, "failure_reason", &Reason::ALL, Reason::as_str)?;
     let detail: Option<String> = row.try_get("failure_detail")?;

@@ -12,7 +12,11 @@ use crate::lab::wait::{eventually, s, so};
 fn every_state_shows_within_two_minutes_of_the_demo() {
     let directory = ground().directory("demo");
     let mut command = Command::new(env!("CARGO_BIN_EXE_maildt"));
-    command.arg("demo").env("DATA_DIR", &directory).env("METRICS_LISTEN", "127.0.0.1:0");
+    command
+        .arg("demo")
+        .env("DATA_DIR", &directory)
+        .env("METRICS_LISTEN", "127.0.0.1:0")
+        .env("LISTEN", "127.0.0.1:0");
     let mut demo = Process::start(&mut command, Signal::SIGINT, &directory.with_extension("log"));
     let told = |what: &str| so(demo.output().contains(what), || demo.output());
     eventually(s(30), "a first probe arrives", || told("arrived after"));

@@ -7,6 +7,7 @@
 
 pub mod alert;
 pub mod app;
+pub mod browser;
 pub mod builtin;
 pub mod certificates;
 pub mod discord;

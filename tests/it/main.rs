@@ -32,3 +32,8 @@ mod secrets;
 mod sending;
 mod trust;
 mod verdicts;
+mod web;
+mod web_board;
+mod web_limits;
+mod web_login;
+mod web_pages;

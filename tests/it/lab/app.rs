@@ -199,7 +199,7 @@ impl Setup {
     pub fn launch(self) -> App {
         self.write();
         let log = self.directory.join("maildt.log");
-        let mut app = App { process: None, address: None, starts: 0, setup: self, log };
+        let mut app = App { process: None, address: None, pages: None, starts: 0, setup: self, log };
         app.spawn();
         app
     }
@@ -218,6 +218,7 @@ pub struct App {
     pub setup: Setup,
     process: Option<Process>,
     address: Option<SocketAddr>,
+    pages: Option<SocketAddr>,
     log: PathBuf,
     starts: usize,
 }
@@ -313,6 +314,11 @@ impl App {
         self.address.unwrap()
     }
 
+    /// The admin UI.
+    pub fn pages(&self) -> SocketAddr {
+        self.pages.unwrap()
+    }
+
     pub fn metrics(&self) -> Look<Scrape> {
         let answer = get(self.address(), "/metrics", "")?;
         so(answer.status == 200, || format!("/metrics: {}", answer.status))?;
@@ -346,17 +352,15 @@ impl App {
         let limit = s(20);
         let start = std::time::Instant::now();
         loop {
-            if let Some(address) = address_in(&self.log()) {
-                self.address = Some(address);
+            let log = self.log();
+            let told = (address_in(&log, "metrics listener ready"), address_in(&log, "admin UI ready"));
+            if let (Some(address), Some(pages)) = told {
+                (self.address, self.pages) = (Some(address), Some(pages));
                 return;
             }
             let ended = self.process.as_mut().and_then(Process::status);
             assert!(ended.is_none(), "it ended with {ended:?} instead of listening:\n{}", self.log_tail(40));
-            assert!(
-                start.elapsed() < limit,
-                "no `metrics listener ready` within {limit:?}:\n{}",
-                self.log_tail(40)
-            );
+            assert!(start.elapsed() < limit, "no `… ready` within {limit:?}:\n{}", self.log_tail(40));
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -376,8 +380,8 @@ impl Drop for App {
 }
 
 /// `… metrics listener ready … address=127.0.0.1:1234 …`, or the same as JSON.
-fn address_in(log: &str) -> Option<SocketAddr> {
-    let line = log.lines().find(|line| line.contains("metrics listener ready"))?;
+fn address_in(log: &str, what: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains(what))?;
     let (_, rest) = line.split_once("address")?;
     rest.trim_start_matches(['"', '=', ':']).split([' ', '"']).next()?.parse().ok()
 }
@@ -385,6 +389,6 @@ fn address_in(log: &str) -> Option<SocketAddr> {
 #[test]
 fn the_address_is_found_in_the_log() {
     let log = "x\n2026-01-01T00:00:00Z  INFO maildt: metrics listener ready address=127.0.0.1:4711\ny";
-    assert_eq!(address_in(log), Some(([127, 0, 0, 1], 4711).into()));
-    assert_eq!(address_in("nothing"), None);
+    assert_eq!(address_in(log, "metrics listener ready"), Some(([127, 0, 0, 1], 4711).into()));
+    assert_eq!(address_in("nothing", "metrics listener ready"), None);
 }
