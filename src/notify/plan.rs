@@ -50,9 +50,10 @@ pub fn next(rows: &[Pending], rules: &Rules, now: Timestamp) -> Step {
 /// What comes before any sending: closing, keeping back and letting go. One kind of step at a time, all rows of it at once.
 fn tidy(rows: &[Pending], rules: &Rules, now: Timestamp) -> Option<Step> {
     let quiet = quiet(rows, rules);
+    let pending = Tellings::of(rows);
     let mut closed: BTreeMap<&'static str, Vec<i64>> = BTreeMap::new();
     for row in rows {
-        if let Some(why) = pointless(row, rows, &quiet) {
+        if let Some(why) = pointless(row, &pending, &quiet) {
             closed.entry(why).or_default().push(row.id);
         }
     }
@@ -90,24 +91,49 @@ fn quiet(rows: &[Pending], rules: &Rules) -> HashSet<i64> {
         .collect()
 }
 
+/// What else waits to be told of an incident.
+#[derive(Default)]
+struct Tellings {
+    /// Incidents whose beginning waits.
+    openings: HashSet<IncidentId>,
+    /// The number of the newest reminder that waits.
+    reminders: HashMap<IncidentId, i32>,
+}
+
+impl Tellings {
+    fn of(rows: &[Pending]) -> Self {
+        let mut tellings = Self::default();
+        for row in rows {
+            match row.telling {
+                Telling::Opened => {
+                    tellings.openings.insert(row.incident);
+                }
+                Telling::Reminder => {
+                    let newest = tellings.reminders.entry(row.incident).or_insert(row.number);
+                    *newest = row.number.max(*newest);
+                }
+                Telling::Resolved => {}
+            }
+        }
+        tellings
+    }
+}
+
 /// Why a row is not worth telling.
-fn pointless(row: &Pending, rows: &[Pending], quiet: &HashSet<i64>) -> Option<&'static str> {
-    let others = |telling: Telling| {
-        rows.iter().filter(move |other| {
-            other.incident.id == row.incident.id && other.telling == telling && other.id != row.id
-        })
-    };
-    let resolved = !row.incident.is_open();
+fn pointless(row: &Pending, pending: &Tellings, quiet: &HashSet<i64>) -> Option<&'static str> {
+    let resolved = row.resolved_at.is_some();
     match row.telling {
         Telling::Opened if resolved && (row.held || quiet.contains(&row.id)) => {
             Some("it was over before the quiet was")
         }
         Telling::Reminder if resolved => Some("it is over"),
         Telling::Reminder if quiet.contains(&row.id) => Some("it was due in the quiet"),
-        Telling::Reminder if others(Telling::Opened).next().is_some() => {
+        Telling::Reminder if pending.openings.contains(&row.incident) => {
             Some("its beginning is still to be told")
         }
-        Telling::Reminder if others(Telling::Reminder).any(|other| other.number > row.number) => {
+        Telling::Reminder
+            if pending.reminders.get(&row.incident).is_some_and(|newest| *newest > row.number) =>
+        {
             Some("a newer reminder is there")
         }
         Telling::Resolved if row.unheard => Some("its beginning was not told"),
@@ -120,16 +146,16 @@ fn send(rows: &[Pending], rules: &Rules, now: Timestamp) -> Step {
     let quiet = quiet(rows, rules);
     let mut first: HashMap<IncidentId, i64> = HashMap::new();
     for row in rows {
-        first.entry(row.incident.id).or_insert(row.id);
+        first.entry(row.incident).or_insert(row.id);
     }
     let ready =
-        rows.iter().filter(|row| first.get(&row.incident.id) == Some(&row.id) && !quiet.contains(&row.id));
+        rows.iter().filter(|row| first.get(&row.incident) == Some(&row.id) && !quiet.contains(&row.id));
     let mut composed: BTreeMap<i64, Vec<&Pending>> = BTreeMap::new();
     let mut fresh: BTreeMap<(Kind, u8), Vec<&Pending>> = BTreeMap::new();
     for row in ready {
         match row.message {
             Some(message) => composed.entry(message).or_default().push(row),
-            None => fresh.entry((row.incident.kind, row.telling as u8)).or_default().push(row),
+            None => fresh.entry((row.kind, row.telling as u8)).or_default().push(row),
         }
     }
     let mut waits: Vec<Timestamp> = Vec::new();

@@ -137,14 +137,15 @@ impl Worker {
         }
         while !stop.is_cancelled() {
             self.report();
-            let silenced = self.parts.config.quiet.names(self.now());
-            let queue = self.parts.store.pending_notifications(&self.channel, &silenced).await?;
+            let quiet = &self.parts.config.quiet;
+            let (silenced, silence) = (quiet.names(self.now()), quiet.is_total(self.now()));
+            let queue = self.parts.store.pending_notifications(&self.channel, &silenced, silence).await?;
             self.parts.clock.correct(Instant::now(), queue.now, Duration::from_secs(1));
             if !queue.unreadable.is_empty() {
                 self.close(&queue.unreadable, Closing::Dropped("its row cannot be read")).await?;
                 continue;
             }
-            match plan::next(&queue.rows, &self.rules(queue.now), queue.now) {
+            match plan::next(&queue.rows, &self.rules(silence), queue.now) {
                 Step::Close(ids, closing) => self.close(&ids, closing).await?,
                 Step::Hold(ids) => self.parts.store.hold_notifications(self.parts.fence, &ids).await?,
                 Step::Release(ids) => self.parts.store.release_notifications(self.parts.fence, &ids).await?,
@@ -155,6 +156,7 @@ impl Worker {
                     if let Some(wait) = self.health.wait(Instant::now()) {
                         return Ok(wait);
                     }
+                    let ids: HashSet<i64> = ids.into_iter().collect();
                     let rows: Vec<Pending> =
                         queue.rows.into_iter().filter(|row| ids.contains(&row.id)).collect();
                     self.send(rows, stop).await?;
@@ -169,13 +171,13 @@ impl Worker {
         Ok(POLL)
     }
 
-    fn rules(&self, now: Timestamp) -> Rules {
+    fn rules(&self, silence: bool) -> Rules {
         let limits = &self.parts.config.limits;
         Rules {
             gather: limits.alert_gather,
             dead_after: limits.notification_dead_after,
             longest_pause: limits.channel_retry_max.max(LONGEST_PAUSE),
-            silence: self.parts.config.quiet.is_total(now),
+            silence,
         }
     }
 
@@ -194,11 +196,16 @@ impl Worker {
     async fn send(&mut self, mut rows: Vec<Pending>, stop: &CancellationToken) -> Result<(), Error> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let Some((message, incident)) = rows.first().map(identity) else { return Ok(()) };
+        let (known, unreadable) = self.parts.store.incidents_to_tell(&ids).await?;
+        if !unreadable.is_empty() {
+            return self.close(&unreadable, Closing::Dropped("its incident cannot be read")).await;
+        }
         let thread = self.thread(message, incident, &rows).await?;
         let claimed = self.parts.store.claim_notifications(self.parts.fence, self.id, &ids).await?;
-        rows.retain(|row| claimed.contains(&row.id));
+        let taken: HashSet<i64> = claimed.iter().copied().collect();
+        rows.retain(|row| taken.contains(&row.id) && known.contains_key(&row.id));
         let Some(first) = rows.first() else { return Ok(()) };
-        let incidents: Vec<_> = rows.iter().map(|row| &row.incident).collect();
+        let incidents: Vec<_> = rows.iter().filter_map(|row| known.get(&row.id)).collect();
         let desk = text::Desk {
             now: self.now(),
             tz: self.parts.config.tz.clone(),
@@ -232,7 +239,7 @@ impl Worker {
         let name = |message: i64, incident: IncidentId| format!("{incident}.{message}@{domain}");
         let mut references: Vec<String> = Vec::new();
         if let (Channel::Email(_), Some(row)) = (&self.channel, rows.first()) {
-            let told = self.parts.store.told(&self.channel, row.incident.id).await?;
+            let told = self.parts.store.told(&self.channel, row.incident).await?;
             let known = told.first().into_iter().chain(told.last());
             references = known.map(|told| name(told.message, told.incident)).collect();
             references.dedup();
@@ -347,5 +354,5 @@ async fn attempt(transport: &Transport, parcel: &Parcel, stop: &CancellationToke
 
 /// What a message is known by, in every try of it: its first row and that row's incident.
 fn identity(row: &Pending) -> (i64, IncidentId) {
-    row.message.zip(row.message_incident).unwrap_or((row.id, row.incident.id))
+    row.message.zip(row.message_incident).unwrap_or((row.id, row.incident))
 }

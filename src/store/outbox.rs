@@ -1,6 +1,7 @@
 //! The outbox: what is to be told, and what became of it. Only the holder of the lease drains it, so each write checks the
 //! fence; on top of that each is a compare-and-set on the row's state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::try_join;
@@ -10,16 +11,21 @@ use uuid::Uuid;
 
 use super::row::{INCIDENT, incident, word};
 use super::{Error, Fence, Problem, Store};
-use crate::domain::alert::{Channel, Incident, IncidentId, Telling};
+use crate::domain::alert::{Channel, Incident, IncidentId, Kind, Scope, Telling};
 
-/// Rows of one channel that are looked at together; what is beyond waits for them.
-const AT_ONCE: i64 = 1000;
+/// Rows of one channel that are looked at together; what is beyond waits for them. More than twice what a burst can bring,
+/// so that it is one message.
+const AT_ONCE: i64 = 25_000;
 
-/// A notification that is neither delivered nor given up.
+/// A notification that is neither delivered nor given up. What its incident has to tell is read when it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
     pub id: i64,
-    pub incident: Incident,
+    pub incident: IncidentId,
+    pub kind: Kind,
+    pub scope: Scope,
+    /// When the incident was over, if it is.
+    pub resolved_at: Option<Timestamp>,
     pub telling: Telling,
     /// Of the reminder; 0 for the others.
     pub number: i32,
@@ -80,7 +86,8 @@ pub struct Told {
 }
 
 impl Store {
-    /// What waits on `channel`. A row is quiet when all its recipients are muted or among `silenced` (by name).
+    /// What waits on `channel`, without what is kept back and has to be for now: that may be any number of rows, and hides
+    /// nothing. A row is quiet when all its recipients are muted or among `silenced` (by name); in a `silence` all are.
     ///
     /// # Errors
     /// When the database is away.
@@ -88,36 +95,48 @@ impl Store {
         &self,
         channel: &Channel,
         silenced: &[Arc<str>],
+        silence: bool,
     ) -> Result<Queue, Error> {
         let channel = channel.to_string();
         let silenced: Vec<&str> = silenced.iter().map(|name| &**name).collect();
         self.run("pending_notifications", async |client| {
-            let text = format!(
-                "-- pending_notifications()
-                 select {INCIDENT}, n.id as row_id, n.event, n.number, n.created_at, n.held, n.message,
-                     m.incident_id as message_incident, n.tries, n.first_try_at, n.next_try_at,
-                     (select count(*) > 0 and bool_and(coalesce(r.muted_until > clock_timestamp(), false) or r.name = any($2))
-                      from maildt.recipients r
-                      where r.id = any(i.recipients) and r.deleted_at is null) as quiet,
+            // Of a message that was composed all rows are kept back, or none. Those that were tried a moment ago are read
+            // last: many of them that nobody takes keep no other from being seen.
+            let text = "-- pending_notifications()
+                 with waiting as (
+                     select n.*, i.kind, i.scope, i.resolved_at,
+                         (select count(*) > 0
+                              and bool_and(coalesce(r.muted_until > clock_timestamp(), false) or r.name = any($2))
+                          from unnest(i.recipients) u(id) join maildt.recipients r on r.id = u.id
+                          where r.deleted_at is null) as quiet
+                     from maildt.notifications n join maildt.incidents i on i.id = n.incident_id
+                     where n.channel = $1 and n.state in ('pending', 'sending')
+                 ), composed as (
+                     select w.*, bool_and(w.quiet) over (partition by coalesce(w.message, w.id)) as all_quiet
+                     from waiting w
+                 ), told as (
+                     select c.* from composed c
+                     where not (c.held and ($4 or c.all_quiet))
+                     order by c.message is not null and coalesce(c.next_try_at > now(), false), c.id limit $3
+                 )
+                 select t.id as row_id, t.incident_id, t.kind, t.scope, t.resolved_at, t.event, t.number, t.created_at,
+                     t.held, t.message, m.incident_id as message_incident, t.tries, t.first_try_at, t.next_try_at, t.quiet,
                      exists (select 1 from maildt.notifications o
-                         where o.incident_id = n.incident_id and o.channel = n.channel
+                         where o.incident_id = t.incident_id and o.channel = t.channel
                              and o.event = 'opened' and o.state in ('dead', 'dropped'))
                      and not exists (select 1 from maildt.notifications o
-                         where o.incident_id = n.incident_id and o.channel = n.channel
+                         where o.incident_id = t.incident_id and o.channel = t.channel
                              and o.state = 'delivered') as unheard
-                 from maildt.notifications n join maildt.incidents i on i.id = n.incident_id
-                     left join maildt.notifications m on m.id = n.message
-                 where n.channel = $1 and n.state in ('pending', 'sending')
-                 order by n.id limit $3"
-            );
+                 from told t left join maildt.notifications m on m.id = t.message
+                 order by t.id";
             let (clock, rows) = try_join(
                 client.prepare_cached("-- now()\nselect clock_timestamp()"),
-                client.prepare_cached(&text),
+                client.prepare_cached(text),
             )
             .await?;
             let (now, rows) = try_join(
                 client.query_one(&clock, &[]),
-                client.query(&rows, &[&channel, &silenced, &AT_ONCE]),
+                client.query(&rows, &[&channel, &silenced, &AT_ONCE, &silence]),
             )
             .await?;
             let mut queue = Queue { now: now.try_get(0)?, rows: Vec::new(), unreadable: Vec::new() };
@@ -128,6 +147,34 @@ impl Store {
                 }
             }
             Ok(queue)
+        })
+        .await
+    }
+
+    /// The incidents of these rows, by row; and the rows whose incident cannot be read.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn incidents_to_tell(&self, ids: &[i64]) -> Result<(BTreeMap<i64, Incident>, Vec<i64>), Error> {
+        self.run("incidents_to_tell", async |client| {
+            let text = format!(
+                "-- incidents_to_tell()
+                 select {INCIDENT}, n.id as row_id
+                 from maildt.notifications n join maildt.incidents i on i.id = n.incident_id
+                 where n.id = any($1)"
+            );
+            let statement = client.prepare_cached(&text).await?;
+            let (mut incidents, mut unreadable) = (BTreeMap::new(), Vec::new());
+            for row in &client.query(&statement, &[&ids]).await? {
+                let id = row.try_get("row_id")?;
+                match incident(row) {
+                    Ok(incident) => {
+                        incidents.insert(id, incident);
+                    }
+                    Err(_) => unreadable.push(id),
+                }
+            }
+            Ok((incidents, unreadable))
         })
         .await
     }
@@ -298,9 +345,13 @@ impl Store {
 }
 
 fn pending(row: &Row) -> Result<Pending, Problem> {
+    let scope: &str = row.try_get("scope")?;
     Ok(Pending {
         id: row.try_get("row_id")?,
-        incident: incident(row)?,
+        incident: IncidentId(row.try_get("incident_id")?),
+        kind: word(&Kind::ALL, Kind::as_str, row.try_get("kind")?)?,
+        scope: scope.parse().map_err(|e| Error::Row(format!("{e}")))?,
+        resolved_at: row.try_get("resolved_at")?,
         telling: word(&Telling::ALL, Telling::as_str, row.try_get("event")?)?,
         number: row.try_get("number")?,
         created_at: row.try_get("created_at")?,
