@@ -1,7 +1,7 @@
 //! What a channel does next, decided from its queue: pure, so that it can be driven through any history.
 //!
-//! Within an incident the order is kept: a later notification waits until the earlier one is delivered or closed. Between
-//! incidents there is none. Notifications of one kind and telling that came within a moment share a message, and stay
+//! For one kind and scope the order is kept, across incidents: a later notification waits until the earlier one is delivered,
+//! closed or kept back, or a reader's last word of an outage would be an older recovery. Otherwise there is none. Notifications of one kind and telling that came within a moment share a message, and stay
 //! together from then on.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::alert::{IncidentId, Kind, Telling};
+use crate::domain::alert::{IncidentId, Kind, Scope, Telling};
 use crate::domain::probe::{between, later};
 use crate::store::{Closing, Pending};
 
@@ -144,12 +144,14 @@ fn pointless(row: &Pending, pending: &Tellings, quiet: &HashSet<i64>) -> Option<
 /// Messages that may be sent in any order: fresh ones gathered, and those that were tried before.
 fn send(rows: &[Pending], rules: &Rules, now: Timestamp) -> Step {
     let quiet = quiet(rows, rules);
-    let mut first: HashMap<IncidentId, i64> = HashMap::new();
-    for row in rows {
-        first.entry(row.incident).or_insert(row.id);
+    let mut first: HashMap<(Kind, &Scope), i64> = HashMap::new();
+    for row in rows.iter().filter(|row| !quiet.contains(&row.id)) {
+        first.entry((row.kind, &row.scope)).or_insert(row.id);
     }
-    let ready =
-        rows.iter().filter(|row| first.get(&row.incident) == Some(&row.id) && !quiet.contains(&row.id));
+    // What was composed had its turn; its message must not come apart.
+    let is_next =
+        |row: &Pending| row.message.is_some() || first.get(&(row.kind, &row.scope)) == Some(&row.id);
+    let ready = rows.iter().filter(|row| is_next(row) && !quiet.contains(&row.id));
     let mut composed: BTreeMap<i64, Vec<&Pending>> = BTreeMap::new();
     let mut fresh: BTreeMap<(Kind, u8), Vec<&Pending>> = BTreeMap::new();
     for row in ready {

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::alert::Scope;
 use crate::domain::id::RecipientId;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -104,6 +103,20 @@ fn the_resolution_waits_for_the_opening() {
     assert_eq!(plan(&rows, 30), Step::Wait(Some(at(60))));
     assert_eq!(plan(&rows, 60), Step::Send(vec![1]));
     assert_eq!(plan(&rows[1..], 60), Step::Send(vec![2]));
+}
+
+#[test]
+fn a_new_outage_does_not_overtake_the_end_of_the_one_before() {
+    let end = tried(row(1, 1, Resolved, 0), 1, 0, 300);
+    let again = Pending { scope: end.scope.clone(), ..row(2, 2, Opened, 100) };
+    assert_eq!(plan(&[end.clone(), again.clone()], 200), Step::Wait(Some(at(300))));
+    assert_eq!(plan(&[end.clone(), again.clone()], 300), Step::Send(vec![1]));
+    assert_eq!(plan(std::slice::from_ref(&again), 300), Step::Send(vec![2]));
+    // Another kind is another story, and so is what is kept back.
+    let other = Pending { kind: Kind::SendFailure, ..again.clone() };
+    assert_eq!(plan(&[end, other], 200), Step::Send(vec![2]));
+    let kept = Pending { held: true, quiet: true, ..row(1, 1, Resolved, 0) };
+    assert_eq!(plan(&[kept, again], 200), Step::Send(vec![2]));
 }
 
 #[test]
