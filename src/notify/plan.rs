@@ -20,6 +20,9 @@ pub struct Rules {
     pub gather: Duration,
     /// What nobody took for this long is given up.
     pub dead_after: Duration,
+    /// Since when the channel takes nothing, where trying is of no use: it refused us, or nothing got through for as long
+    /// as it takes to give up. Otherwise only a try that fails gives up: age alone may be that of our own absence.
+    pub hopeless_since: Option<Timestamp>,
     /// No try is ever put off for longer; what says so was written by another clock.
     pub longest_pause: Duration,
     /// Nothing at all is to be told now.
@@ -71,10 +74,11 @@ fn tidy(rows: &[Pending], rules: &Rules, now: Timestamp) -> Option<Step> {
     if let Some(ids) = ids(&|row| !is_quiet(row) && row.held) {
         return Some(Step::Release(ids));
     }
+    let hopeless = rules.hopeless_since?;
     let dead = |row: &Pending| {
         // The time when its quiet ended is the time of its next try.
         let since = row.first_try_at.or(row.next_try_at).unwrap_or(row.created_at);
-        !is_quiet(row) && between(since, now) >= rules.dead_after
+        !is_quiet(row) && between(since.max(hopeless), now) >= rules.dead_after
     };
     ids(&dead).map(|ids| Step::Close(ids, Closing::Dead))
 }
@@ -214,8 +218,8 @@ fn gather<'a>(rows: &[&'a Pending], rules: &Rules, now: Timestamp) -> (Vec<&'a P
             end = later(appeared(row), rules.gather).min(latest);
             together.push(row);
         }
-        // From the future: the clock was set back.
-        if now >= end || now < began {
+        // From the future, and not by a few milliseconds between two clocks: the clock was set back.
+        if now >= end || began > later(now, rules.gather) {
             complete.append(&mut together);
         } else {
             return (complete, Some(end));

@@ -68,7 +68,7 @@ impl Worker {
 
     #[must_use]
     pub fn is_down(&self) -> bool {
-        self.health.is_down(self.now())
+        self.health.is_down()
     }
 
     /// Works until `stop`, or until another instance holds the lease.
@@ -118,7 +118,8 @@ impl Worker {
     /// Tells everybody how the channel fares, if that has changed.
     pub fn report(&mut self) {
         let now = self.now();
-        let fare = Fare { up: !self.health.is_down(now), refused: self.health.refused().cloned() };
+        self.health.pass(now);
+        let fare = Fare { up: !self.health.is_down(), refused: self.health.refused().cloned() };
         self.parts.board.set(&self.channel, fare);
         let channel = self.channel.clone();
         match self.health.news(&self.channel, now) {
@@ -159,7 +160,10 @@ impl Worker {
                     let ids: HashSet<i64> = ids.into_iter().collect();
                     let rows: Vec<Pending> =
                         queue.rows.into_iter().filter(|row| ids.contains(&row.id)).collect();
-                    self.send(rows, stop).await?;
+                    if !self.send(rows, stop).await? {
+                        // Whatever it was: not in a hot loop.
+                        return Ok(BREATH);
+                    }
                 }
                 Step::Wait(Some(until)) => return Ok(between(queue.now, until)),
                 Step::Wait(None) => {
@@ -176,6 +180,7 @@ impl Worker {
         Rules {
             gather: limits.alert_gather,
             dead_after: limits.notification_dead_after,
+            hopeless_since: self.health.hopeless_since(Instant::now(), limits.notification_dead_after),
             longest_pause: limits.channel_retry_max.max(LONGEST_PAUSE),
             silence,
         }
@@ -192,19 +197,20 @@ impl Worker {
         self.parts.store.close_notifications(self.parts.fence, ids, closing).await
     }
 
-    /// Sends `rows` as one message and writes down what came of it.
-    async fn send(&mut self, mut rows: Vec<Pending>, stop: &CancellationToken) -> Result<(), Error> {
+    /// Sends `rows` as one message and writes down what came of it. Tells whether it was taken.
+    async fn send(&mut self, mut rows: Vec<Pending>, stop: &CancellationToken) -> Result<bool, Error> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        let Some((message, incident)) = rows.first().map(identity) else { return Ok(()) };
+        let Some((message, incident)) = rows.first().map(identity) else { return Ok(false) };
         let (known, unreadable) = self.parts.store.incidents_to_tell(&ids).await?;
         if !unreadable.is_empty() {
-            return self.close(&unreadable, Closing::Dropped("its incident cannot be read")).await;
+            self.close(&unreadable, Closing::Dropped("its incident cannot be read")).await?;
+            return Ok(false);
         }
         let thread = self.thread(message, incident, &rows).await?;
         let claimed = self.parts.store.claim_notifications(self.parts.fence, self.id, &ids).await?;
         let taken: HashSet<i64> = claimed.iter().copied().collect();
         rows.retain(|row| taken.contains(&row.id) && known.contains_key(&row.id));
-        let Some(first) = rows.first() else { return Ok(()) };
+        let Some(first) = rows.first() else { return Ok(false) };
         let incidents: Vec<_> = rows.iter().filter_map(|row| known.get(&row.id)).collect();
         let desk = text::Desk {
             now: self.now(),
@@ -228,9 +234,18 @@ impl Worker {
                 "told"
             );
         }
+        let first_try_at = rows.iter().filter_map(|row| row.first_try_at).max();
         let settlement = self.judge(tried, message, number);
+        let dead_after = self.parts.config.limits.notification_dead_after;
+        let settlement = settlement.or_give_up(first_try_at, self.now(), dead_after);
+        if matches!(settlement, Settlement::GivenUp { .. }) {
+            let (channel, notifications) = (self.channel.name(), claimed.len());
+            warn!(channel, notifications, "given up: nobody took them for too long");
+        }
+        let delivered = settlement == Settlement::Delivered;
         self.unsettled = Some((claimed, settlement));
-        self.write_back().await
+        self.write_back().await?;
+        Ok(delivered)
     }
 
     /// Where the message stands in its conversation, for channels that have such a thing.
@@ -254,7 +269,8 @@ impl Worker {
     /// What a try, the `number`-th of its message, means for the channel and for the rows of that message.
     fn judge(&mut self, tried: Try, message: i64, number: u32) -> Settlement {
         let (now, moment) = (self.now(), Instant::now());
-        let again = |pause, reason, counts| Settlement::Again { at: later(now, pause), reason, counts };
+        let again =
+            |pause, reason, counts| Settlement::Again { at: later(now, pause), reason, counts, failed: true };
         match tried.outcome {
             Outcome::Delivered => {
                 self.metrics.notification();
@@ -264,11 +280,16 @@ impl Worker {
                 Settlement::Delivered
             }
             Outcome::Busy(pause) => {
+                let pause = self.health.busy(now, moment, pause);
                 debug!(channel = self.channel.name(), pause_s = pause.as_secs_f64(), "asked to wait");
-                self.health.busy(now, moment + pause);
                 again(pause, "429 Too Many Requests".to_owned(), false)
             }
-            Outcome::BrokenOff => again(Duration::ZERO, "broken off by our own stop".to_owned(), false),
+            Outcome::BrokenOff => Settlement::Again {
+                at: now,
+                reason: "broken off by our own stop".to_owned(),
+                counts: false,
+                failed: false,
+            },
             Outcome::Malformed(reason) if self.plain.insert(message) => {
                 self.metrics.failure();
                 self.complain(&reason);
@@ -279,13 +300,13 @@ impl Worker {
                 self.complain(&format!(
                     "{reason}: no more tries until the setting changes or a test alert gets through"
                 ));
-                self.health.refuse(now, &reason);
+                self.health.refuse(now, moment, &reason);
                 again(Duration::ZERO, reason, true)
             }
             Outcome::Malformed(reason) | Outcome::Failed(reason) => {
                 self.metrics.failure();
                 self.complain(&reason);
-                let pause = self.health.failed(now, moment, &reason, number, rand::random());
+                let pause = self.health.failed(now, moment, &reason, tried.reached, number, rand::random());
                 again(pause, reason, true)
             }
         }
@@ -301,9 +322,16 @@ impl Worker {
                 self.trouble.over(&format!("alerts are taken again on {}", self.channel.name()));
                 self.health.worked(self.now(), None);
             }
-            // Not even a refusal means that a message would be refused: some proxies know nothing but messages.
-            Some(Look::Refused(reason) | Look::Unclear(reason) | Look::Failed(reason)) => {
+            Some(Look::Refused(reason)) => {
+                self.health.look_refused();
+                debug!(channel = self.channel.name(), reason, "the channel does not want to be looked at");
+            }
+            Some(Look::Unclear(reason)) => {
                 self.health.looked_in_vain(Instant::now(), rand::random());
+                debug!(channel = self.channel.name(), reason, "looked at the channel in vain");
+            }
+            Some(Look::Failed(reason)) => {
+                self.health.look_failed(self.now(), Instant::now(), rand::random());
                 debug!(channel = self.channel.name(), reason, "looked at the channel in vain");
             }
             None => {}

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join;
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::row::{INCIDENT, incident, word};
 use super::{Error, Fence, Problem, Store};
 use crate::domain::alert::{Channel, Incident, IncidentId, Kind, Scope, Telling};
+use crate::domain::probe::between;
 
 /// Rows of one channel that are looked at together; what is beyond waits for them. More than twice what a burst can bring,
 /// so that it is one message.
@@ -66,7 +68,25 @@ pub enum Settlement {
         reason: String,
         /// Whether it counts as a try.
         counts: bool,
+        /// Whether the channel did not take it; otherwise our own stop came in between.
+        failed: bool,
     },
+    /// It failed, and is not tried again.
+    GivenUp {
+        reason: String,
+    },
+}
+
+impl Settlement {
+    /// The same, but that a failed try is the last one when the first was `dead_after` or longer ago.
+    #[must_use]
+    pub fn or_give_up(self, first_try_at: Option<Timestamp>, now: Timestamp, dead_after: Duration) -> Self {
+        let too_long = first_try_at.is_some_and(|first| between(first, now) >= dead_after);
+        match self {
+            Self::Again { reason, failed: true, .. } if too_long => Self::GivenUp { reason },
+            other => other,
+        }
+    }
 }
 
 /// Why a notification is closed without having been delivered.
@@ -232,7 +252,7 @@ impl Store {
                         .await?;
                     tx.execute(&statement, &[&ids, &dispatcher]).await?;
                 }
-                Settlement::Again { at, reason, counts } => {
+                Settlement::Again { at, reason, counts, .. } => {
                     let statement = tx
                         .prepare_cached(
                             "-- settle_again()
@@ -242,6 +262,17 @@ impl Store {
                         )
                         .await?;
                     tx.execute(&statement, &[&ids, &dispatcher, at, reason, counts]).await?;
+                }
+                Settlement::GivenUp { reason } => {
+                    let statement = tx
+                        .prepare_cached(
+                            "-- settle_given_up()
+                             update maildt.notifications set state = 'dead', settled_at = clock_timestamp(),
+                                 claimed_by = null, next_try_at = null, last_error = $3
+                             where id = any($1) and state = 'sending' and claimed_by = $2",
+                        )
+                        .await?;
+                    tx.execute(&statement, &[&ids, &dispatcher, reason]).await?;
                 }
             }
             Ok(())
@@ -364,4 +395,23 @@ fn pending(row: &Row) -> Result<Pending, Problem> {
         quiet: row.try_get("quiet")?,
         unheard: row.try_get("unheard")?,
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_failed_try_gives_up_and_only_a_day_after_the_first() {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let day = Duration::from_hours(24);
+        let again = |failed| Settlement::Again { at: at(0), reason: "500".to_owned(), counts: true, failed };
+        let dead = Settlement::GivenUp { reason: "500".to_owned() };
+        assert_eq!(again(true).or_give_up(Some(at(0)), at(86_399), day), again(true));
+        assert_eq!(again(true).or_give_up(Some(at(0)), at(86_400), day), dead);
+        assert_eq!(again(true).or_give_up(None, at(86_400), day), again(true), "its first try");
+        assert_eq!(again(false).or_give_up(Some(at(0)), at(86_400), day), again(false));
+        assert_eq!(Settlement::Delivered.or_give_up(Some(at(0)), at(86_400), day), Settlement::Delivered);
+    }
 }

@@ -14,7 +14,13 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn rules() -> Rules {
-    Rules { gather: S(5), dead_after: S(86_400), longest_pause: S(3600), silence: false }
+    Rules {
+        gather: S(5),
+        dead_after: S(86_400),
+        hopeless_since: None,
+        longest_pause: S(3600),
+        silence: false,
+    }
 }
 
 fn scope(of: i64) -> Scope {
@@ -141,14 +147,27 @@ fn a_clock_that_was_set_back_stops_nothing() {
 }
 
 #[test]
-fn given_up_after_a_day_of_tries_or_of_none() {
+fn clocks_that_differ_by_a_little_do_not_split_a_burst() {
+    let ahead = |ms| at(100) - jiff::SignedDuration::from_millis(ms);
+    let rows = [row(1, 1, Opened, 100)];
+    assert_eq!(next(&rows, &rules(), ahead(50)), Step::Wait(Some(at(105))));
+    assert_eq!(next(&rows, &rules(), ahead(5001)), Step::Send(vec![1]));
+}
+
+#[test]
+fn age_alone_gives_nothing_up_unless_the_channel_is_hopeless() {
     let day = 86_400;
-    let fresh = [row(1, 1, Opened, 0)];
-    assert_eq!(plan(&fresh, day - 1), Step::Send(vec![1]));
-    assert_eq!(plan(&fresh, day), Step::Close(vec![1], Closing::Dead));
-    let tried = [tried(row(1, 1, Opened, 0), 1, 50, 60)];
-    assert_eq!(plan(&tried, day + 49), Step::Send(vec![1]));
-    assert_eq!(plan(&tried, day + 50), Step::Close(vec![1], Closing::Dead));
+    let rows = [row(1, 1, Opened, 0), tried(row(2, 2, Opened, 0), 2, 50, 60)];
+    assert_eq!(plan(&rows, 30 * day), Step::Send(vec![1]));
+    assert_eq!(plan(&rows[1..], 30 * day), Step::Send(vec![2]));
+    let refused = |since| Rules { hopeless_since: Some(at(since)), ..rules() };
+    let dead = |ids: &[i64]| Step::Close(ids.to_vec(), Closing::Dead);
+    assert_eq!(next(&rows, &refused(-1000), at(day - 1)), Step::Send(vec![1]));
+    assert_eq!(next(&rows, &refused(-1000), at(day)), dead(&[1]));
+    assert_eq!(next(&rows, &refused(-1000), at(day + 50)), dead(&[1, 2]));
+    // As long as that since the refusal.
+    assert_eq!(next(&rows, &refused(500), at(day + 499)), Step::Send(vec![1]));
+    assert_eq!(next(&rows, &refused(500), at(day + 500)), dead(&[1, 2]));
 }
 
 #[test]
@@ -167,7 +186,9 @@ fn in_the_quiet_openings_wait_and_reminders_go() {
     (rows[0].held, rows[0].next_try_at) = (false, Some(at(3 * 86_400)));
     assert_eq!(plan(&rows[..1], 3 * 86_400), Step::Wait(Some(at(3 * 86_400 + 5))));
     assert_eq!(plan(&rows[..1], 3 * 86_400 + 5), Step::Send(vec![1]));
-    assert_eq!(plan(&rows[..1], 4 * 86_400), Step::Close(vec![1], Closing::Dead));
+    let refused = Rules { hopeless_since: Some(at(0)), ..rules() };
+    assert_eq!(next(&rows[..1], &refused, at(4 * 86_400 - 1)), Step::Send(vec![1]));
+    assert_eq!(next(&rows[..1], &refused, at(4 * 86_400)), Step::Close(vec![1], Closing::Dead));
 }
 
 #[test]
@@ -316,7 +337,18 @@ impl Channel {
             row.first_try_at.get_or_insert(now);
             row.next_try_at = Some(later(now, S(30)));
             Ok(())
-        })
+        })?;
+        // As the worker does it.
+        let given_up = |row: &Pending| {
+            ids.contains(&row.id) && row.first_try_at.is_some_and(|at| between(at, now) >= rules.dead_after)
+        };
+        for row in self.rows.extract_if(.., |row| given_up(row)).collect::<Vec<_>>() {
+            self.closed.push((row.incident.0, row.telling, Closing::Dead));
+            if row.telling == Opened {
+                self.unhear(row.incident);
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, ids: &[i64]) -> Vec<Pending> {
