@@ -20,6 +20,15 @@ enum Reported {
     Works,
 }
 
+/// When a look may end what is held against a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextLook {
+    Now,
+    At(Instant),
+    /// Not before something else is known: the last failure came after what a look goes through, or it was refused.
+    Never,
+}
+
 /// News for the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
@@ -46,12 +55,10 @@ pub struct Health {
     paused_until: Option<Timestamp>,
     /// Nothing was taken for too long, seen by this worker. Time alone tells nothing: it may be that of our own absence.
     down: bool,
-    /// The last failure came after what a look goes through: a look ends only failures that it would have met.
-    beyond_looks: bool,
     not_before: Option<Instant>,
     /// Looks in vain since it last worked.
     looks: u32,
-    next_look: Option<Instant>,
+    next_look: NextLook,
     reported: Reported,
     changed: bool,
 }
@@ -76,10 +83,9 @@ impl Health {
             seen_since: None,
             paused_until: None,
             down: false,
-            beyond_looks: false,
             not_before: None,
             looks: 0,
-            next_look: None,
+            next_look: NextLook::Now,
             reported: Reported::Nothing,
             changed: other,
         }
@@ -134,19 +140,22 @@ impl Health {
     #[must_use]
     pub fn is_look_due(&self, now: Instant) -> bool {
         !self.proven
-            && !self.beyond_looks
             && self.known.refused.is_none()
             && self.wait(now).is_none()
-            && self.next_look.is_none_or(|at| now >= at)
+            && match self.next_look {
+                NextLook::Now => true,
+                NextLook::At(at) => now >= at,
+                NextLook::Never => false,
+            }
     }
 
     /// It took a message, and asks for `rest` before the next.
     pub fn worked(&mut self, now: Timestamp, rest: Option<Instant>) {
         self.known = ChannelHealth { last_ok_at: Some(now), ..ChannelHealth::default() };
         self.proven = true;
-        (self.failures, self.looks, self.next_look) = (0, 0, None);
+        (self.failures, self.looks, self.next_look) = (0, 0, NextLook::Now);
         (self.seen, self.seen_since, self.paused_until) = (0, None, None);
-        (self.down, self.beyond_looks) = (false, false);
+        self.down = false;
         self.not_before = rest;
         self.changed = true;
     }
@@ -159,7 +168,7 @@ impl Health {
         self.fail(now, moment, pause, "429 Too Many Requests");
         // One such answer tells about the whole pause.
         self.seen = self.seen.max(2);
-        self.beyond_looks = true;
+        self.next_look = NextLook::Never;
         self.not_before = Some(moment + pause);
         pause
     }
@@ -185,20 +194,22 @@ impl Health {
         let pause = self.pause(self.failures, random);
         self.not_before = Some(moment + pause);
         self.fail(now, moment, pause, reason);
-        self.beyond_looks = reached;
+        if reached {
+            self.next_look = NextLook::Never;
+        }
         self.pause(self.failures.max(tries), random)
     }
 
     /// Nothing new is known; the next look has time.
     pub fn looked_in_vain(&mut self, moment: Instant, random: f64) {
         self.looks = self.looks.saturating_add(1);
-        self.next_look = Some(moment + self.pause(self.looks, random));
+        self.next_look = NextLook::At(moment + self.pause(self.looks, random));
     }
 
     /// A look was refused, which need not be so for a message: some proxies know nothing but messages. No more looks until
     /// something else is known.
     pub fn look_refused(&mut self) {
-        self.beyond_looks = true;
+        self.next_look = NextLook::Never;
     }
 
     /// A look failed on the way to the channel. No message was tried, but none would have got through.
@@ -217,7 +228,7 @@ impl Health {
         self.paused_until = Some(later(now, pause));
         self.down |= self.has_failed_for_long(now);
         let (_, most) = self.retry;
-        self.next_look = Some(moment + most.max(pause));
+        self.next_look = NextLook::At(moment + most.max(pause));
     }
 
     fn pause(&self, failures: u32, random: f64) -> Duration {
@@ -333,7 +344,7 @@ mod tests {
     #[test]
     fn waiting_for_long_is_being_down_as_well() {
         let mut health = health(None);
-        health.busy(at(0), Instant::now(), Duration::from_secs(3600));
+        health.busy(at(0), Instant::now(), Duration::from_hours(1));
         assert!(!is_down(&mut health, 299));
         assert!(is_down(&mut health, 300));
     }
