@@ -146,6 +146,7 @@ impl Worker {
                 self.close(&queue.unreadable, Closing::Dropped("its row cannot be read")).await?;
                 continue;
             }
+            keep_known(&mut self.plain, &queue.rows);
             match plan::next(&queue.rows, &self.rules(silence), queue.now) {
                 Step::Close(ids, closing) => self.close(&ids, closing).await?,
                 Step::Hold(ids) => self.parts.store.hold_notifications(self.parts.fence, &ids).await?,
@@ -380,7 +381,48 @@ async fn attempt(transport: &Transport, parcel: &Parcel, stop: &CancellationToke
     }
 }
 
+/// Forgets messages that do not wait any more. One that is kept back is found out again.
+fn keep_known(plain: &mut HashSet<i64>, rows: &[Pending]) {
+    if !plain.is_empty() {
+        let waiting: HashSet<i64> = rows.iter().filter_map(|row| row.message).collect();
+        plain.retain(|message| waiting.contains(message));
+    }
+}
+
 /// What a message is known by, in every try of it: its first row and that row's incident.
 fn identity(row: &Pending) -> (i64, IncidentId) {
     row.message.zip(row.message_incident).unwrap_or((row.id, row.incident))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::alert::{Kind, Scope, Telling};
+
+    #[test]
+    fn messages_that_are_gone_are_forgotten() {
+        let row = |id, message| Pending {
+            id,
+            incident: IncidentId(id),
+            kind: Kind::ChannelDown,
+            scope: Scope::Channel(Arc::from("email")),
+            resolved_at: None,
+            telling: Telling::Opened,
+            number: 0,
+            created_at: Timestamp::UNIX_EPOCH,
+            held: false,
+            message,
+            message_incident: None,
+            tries: 1,
+            first_try_at: None,
+            next_try_at: None,
+            quiet: false,
+            unheard: false,
+        };
+        let mut plain = HashSet::from([1, 2, 3]);
+        keep_known(&mut plain, &[row(2, Some(2)), row(3, None), row(4, Some(2))]);
+        assert_eq!(plain, HashSet::from([2]));
+    }
 }
