@@ -68,7 +68,9 @@ fn tidy(rows: &[Pending], rules: &Rules, now: Timestamp) -> Option<Step> {
         (!ids.is_empty()).then_some(ids)
     };
     let is_quiet = |row: &Pending| quiet.contains(&row.id);
-    if let Some(ids) = ids(&|row| is_quiet(row) && !row.held) {
+    // What was over when the quiet began only waited for its channel: it is told afterwards, unlike what the quiet kept back.
+    let was_late = |row: &Pending| row.telling == Telling::Opened && row.resolved_at.is_some();
+    if let Some(ids) = ids(&|row| is_quiet(row) && !row.held && !was_late(row)) {
         return Some(Step::Hold(ids));
     }
     if let Some(ids) = ids(&|row| !is_quiet(row) && row.held) {
@@ -127,9 +129,7 @@ impl Tellings {
 fn pointless(row: &Pending, pending: &Tellings, quiet: &HashSet<i64>) -> Option<&'static str> {
     let resolved = row.resolved_at.is_some();
     match row.telling {
-        Telling::Opened if resolved && (row.held || quiet.contains(&row.id)) => {
-            Some("it was over before the quiet was")
-        }
+        Telling::Opened if resolved && row.held => Some("it was over before the quiet was"),
         Telling::Reminder if resolved => Some("it is over"),
         Telling::Reminder if quiet.contains(&row.id) => Some("it was due in the quiet"),
         Telling::Reminder if pending.openings.contains(&row.incident) => {

@@ -202,8 +202,9 @@ fn silence_concerns_everything() {
 fn what_was_over_before_the_quiet_was_is_not_told_and_nor_is_its_end() {
     let mut opening = row(1, 1, Opened, 0);
     opening.resolved_at = Some(at(20));
-    for (held, quiet) in [(true, true), (true, false), (false, true)] {
-        (opening.held, opening.quiet) = (held, quiet);
+    opening.held = true;
+    for quiet in [true, false] {
+        opening.quiet = quiet;
         let dropped = Step::Close(vec![1], Closing::Dropped("it was over before the quiet was"));
         assert_eq!(plan(&[opening.clone(), row(2, 1, Resolved, 20)], 30), dropped);
     }
@@ -213,6 +214,17 @@ fn what_was_over_before_the_quiet_was_is_not_told_and_nor_is_its_end() {
     // Without a quiet both are told.
     (opening.held, opening.quiet) = (false, false);
     assert_eq!(plan(&[opening, row(2, 1, Resolved, 20)], 30), Step::Send(vec![1]));
+}
+
+#[test]
+fn what_only_waited_for_a_slow_channel_when_the_quiet_began_is_told_after_it() {
+    let opening = Pending { quiet: true, resolved_at: Some(at(20)), ..tried(row(1, 1, Opened, 0), 1, 5, 60) };
+    let end = Pending { quiet: true, ..row(2, 1, Resolved, 20) };
+    assert_eq!(plan(&[opening.clone(), end.clone()], 30), Step::Hold(vec![2]));
+    let kept = Pending { held: true, ..end };
+    assert_eq!(plan(&[opening.clone(), kept], 100), Step::Wait(None));
+    let after = [Pending { quiet: false, ..opening }, row(2, 1, Resolved, 20)];
+    assert_eq!(plan(&after, 200), Step::Send(vec![1]));
 }
 
 #[test]
