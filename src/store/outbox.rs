@@ -43,7 +43,7 @@ pub struct Pending {
     pub next_try_at: Option<Timestamp>,
     /// Every recipient concerned is muted now; never true of an incident without recipients.
     pub quiet: bool,
-    /// The opening of its incident was dropped or is dead, and nothing of the incident was ever told here.
+    /// It is the end of an incident of which nothing was told here, and whose opening does not wait to be.
     pub unheard: bool,
 }
 
@@ -141,12 +141,10 @@ impl Store {
                  )
                  select t.id as row_id, t.incident_id, t.kind, t.scope, t.resolved_at, t.event, t.number, t.created_at,
                      t.held, t.message, m.incident_id as message_incident, t.tries, t.first_try_at, t.next_try_at, t.quiet,
-                     exists (select 1 from maildt.notifications o
+                     t.event = 'resolved' and not exists (select 1 from maildt.notifications o
                          where o.incident_id = t.incident_id and o.channel = t.channel
-                             and o.event = 'opened' and o.state in ('dead', 'dropped'))
-                     and not exists (select 1 from maildt.notifications o
-                         where o.incident_id = t.incident_id and o.channel = t.channel
-                             and o.state = 'delivered') as unheard
+                             and (o.state = 'delivered' or o.event = 'opened' and o.state in ('pending', 'sending')))
+                         as unheard
                  from told t left join maildt.notifications m on m.id = t.message
                  order by t.id";
             let (clock, rows) = try_join(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use maildt::domain::alert::Channel;
+use maildt::domain::alert::{Channel, Telling};
 use maildt::store::{Observer, Queue, Store};
 
 use crate::lab::ground::runtime;
@@ -109,4 +109,39 @@ fn a_burst_of_ten_thousand_is_read_whole_and_a_message_that_nobody_takes_hides_n
          values (1, 'resolved', 'discord', now())",
     );
     assert!(queue(&store, false).rows.iter().any(|row| row.message.is_none()));
+}
+
+#[test]
+fn an_end_is_told_only_where_something_was_told_or_will_be() {
+    let (database, store) = outage(1, 0);
+    let add = |event: &str| {
+        change(
+            &database,
+            &format!(
+                "insert into maildt.notifications (incident_id, event, channel, created_at)
+                 values (1, '{event}', 'discord', now())"
+            ),
+        );
+    };
+    add("reminder");
+    add("resolved");
+    let unheard = || {
+        let rows = queue(&store, false).rows;
+        rows.iter().find(|row| row.telling == Telling::Resolved).unwrap().unheard
+    };
+    assert!(!unheard(), "its opening waits");
+    let settle = |event: &str, state: &str| {
+        let which = format!("where event = '{event}'");
+        change(&database, &format!("update maildt.notifications set state = '{state}' {which}"));
+    };
+    settle("opened", "delivered");
+    assert!(!unheard());
+    settle("opened", "dead");
+    assert!(unheard(), "a reminder that waits is no beginning");
+    settle("reminder", "delivered");
+    assert!(!unheard());
+    // The channel is newer than the incident: only a reminder was ever for it.
+    settle("reminder", "dropped");
+    change(&database, "delete from maildt.notifications where event = 'opened'");
+    assert!(unheard());
 }
