@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::board::Board;
+use super::board::{Board, Fare};
 use super::health::Health;
 use super::transport::Transport;
 use super::worker::Worker;
@@ -114,16 +114,42 @@ async fn begin(parts: &Parts, channels: &[Channel], stop: &CancellationToken) ->
                 continue;
             }
         };
-        let worker = |channel: &Channel| match Transport::open(channel, &parts.config) {
-            Ok(transport) => {
-                let health = Health::new(known.remove(channel), transport.digest(), &parts.config.limits);
-                Some(Worker::new(parts.clone(), Uuid::new_v4(), channel.clone(), transport, health))
-            }
-            Err(reason) => {
-                complaint.say(&reason, "an alert channel cannot be used");
-                None
-            }
+        let worker = |channel: &Channel| {
+            let transport = open(channel, &parts.config, &parts.board)?;
+            let health = Health::new(known.remove(channel), transport.digest(), &parts.config.limits);
+            Some(Worker::new(parts.clone(), Uuid::new_v4(), channel.clone(), transport, health))
         };
         return Some(channels.iter().filter_map(worker).collect());
+    }
+}
+
+/// The way to a channel. One that cannot be used has no worker, and is down as long as this configuration stands.
+fn open(channel: &Channel, config: &Config, board: &Board) -> Option<Transport> {
+    let opened = Transport::open(channel, config);
+    if let Err(reason) = &opened {
+        warn!(channel = channel.name(), reason, "an alert channel cannot be used");
+        board.set(channel, Fare { up: false, refused: None });
+    }
+    opened.ok()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::config::Purpose;
+    use crate::metrics::Readiness;
+
+    #[test]
+    fn a_channel_that_cannot_be_used_is_down() {
+        let environment = [("HOME", "/home/maildt"), ("ADMIN_PASSWORD", "correct horse battery")];
+        let environment: std::collections::BTreeMap<_, _> =
+            environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let config = Config::load(None, environment, Purpose::Serve).unwrap();
+        let board = Board::new(watch::channel(Readiness::default()).0);
+        board.set_configured(&[Channel::Discord]);
+        assert!(!board.is_all_down());
+        assert!(open(&Channel::Discord, &config, &board).is_none(), "no webhook is configured");
+        assert!(board.is_all_down());
     }
 }

@@ -19,7 +19,7 @@ use super::letter::{Letter, Thread};
 use super::text::{self, Desk};
 use super::transport::{Outcome, Parcel, Transport};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::domain::alert::Channel;
 use crate::engine::Unwritten;
 use crate::metrics::readiness::{DatabaseState, Role};
@@ -80,7 +80,8 @@ async fn outage(parts: &Parts, since: Timestamp, mut due: Instant, told_at: &mut
         }
         let config = Arc::clone(&parts.config.borrow());
         let now = clock::now();
-        if !config.quiet.is_total(now) {
+        let quiet = config.quiet.is_total(now);
+        if !quiet {
             warn!("the database has been away for long: telling it from memory");
             *told_at = Some(Instant::now());
             let memory = parts.memory.borrow().clone();
@@ -94,7 +95,7 @@ async fn outage(parts: &Parts, since: Timestamp, mut due: Instant, told_at: &mut
                 () = tell => {}
             }
         }
-        due = Instant::now() + config.limits.emergency_again;
+        due = Instant::now() + pause(quiet, &config.limits);
     }
     let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
     if heard.is_empty() {
@@ -104,6 +105,11 @@ async fn outage(parts: &Parts, since: Timestamp, mut due: Instant, told_at: &mut
     let config = Arc::clone(&parts.config.borrow());
     let letter = text::emergency_over(since, &desk(&config, clock::now()));
     tell(parts, &config, &letter, &thread(clock::now(), first), Some(&heard), &Mutex::default()).await;
+}
+
+/// How long until the next look at an outage: what the quiet kept back is told soon after its end.
+fn pause(quiet: bool, limits: &Limits) -> Duration {
+    if quiet { limits.emergency_after } else { limits.emergency_again }
 }
 
 /// The identities of a message at `now` and of the `first` one of its outage, without their domains.
@@ -170,7 +176,10 @@ async fn insist(
                 parts.metrics.channel(name).notification();
                 return true;
             }
-            Outcome::Busy(wait) => ("429 Too Many Requests".to_owned(), wait.min(LONGEST_PAUSE)),
+            Outcome::Busy(wait) => {
+                let wait = wait.max(config.limits.channel_retry_min).min(LONGEST_PAUSE);
+                ("429 Too Many Requests".to_owned(), wait)
+            }
             Outcome::Malformed(reason) if !parcel.plain => {
                 parcel.plain = true;
                 (reason, Duration::ZERO)
@@ -191,4 +200,16 @@ async fn insist(
         tokio::time::sleep(wait).await;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_quiet_is_noticed_soon() {
+        let limits = Limits::default();
+        assert_eq!(pause(true, &limits), limits.emergency_after);
+        assert_eq!(pause(false, &limits), limits.emergency_again);
+    }
 }

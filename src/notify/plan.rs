@@ -1,7 +1,7 @@
 //! What a channel does next, decided from its queue: pure, so that it can be driven through any history.
 //!
-//! Within an incident the order is kept: a later notification waits until the earlier one is delivered or closed. Between
-//! incidents there is none. Notifications of one kind and telling that came within a moment share a message, and stay
+//! For one kind and scope the order is kept, across incidents: a later notification waits until the earlier one is delivered,
+//! closed or kept back, or a reader's last word of an outage would be an older recovery. Otherwise there is none. Notifications of one kind and telling that came within a moment share a message, and stay
 //! together from then on.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::alert::{IncidentId, Kind, Telling};
+use crate::domain::alert::{IncidentId, Kind, Scope, Telling};
 use crate::domain::probe::{between, later};
 use crate::store::{Closing, Pending};
 
@@ -20,6 +20,9 @@ pub struct Rules {
     pub gather: Duration,
     /// What nobody took for this long is given up.
     pub dead_after: Duration,
+    /// Since when the channel takes nothing, where trying is of no use: it refused us, or nothing got through for as long
+    /// as it takes to give up. Otherwise only a try that fails gives up: age alone may be that of our own absence.
+    pub hopeless_since: Option<Timestamp>,
     /// No try is ever put off for longer; what says so was written by another clock.
     pub longest_pause: Duration,
     /// Nothing at all is to be told now.
@@ -50,9 +53,10 @@ pub fn next(rows: &[Pending], rules: &Rules, now: Timestamp) -> Step {
 /// What comes before any sending: closing, keeping back and letting go. One kind of step at a time, all rows of it at once.
 fn tidy(rows: &[Pending], rules: &Rules, now: Timestamp) -> Option<Step> {
     let quiet = quiet(rows, rules);
+    let pending = Tellings::of(rows);
     let mut closed: BTreeMap<&'static str, Vec<i64>> = BTreeMap::new();
     for row in rows {
-        if let Some(why) = pointless(row, rows, &quiet) {
+        if let Some(why) = pointless(row, &pending, &quiet) {
             closed.entry(why).or_default().push(row.id);
         }
     }
@@ -64,16 +68,19 @@ fn tidy(rows: &[Pending], rules: &Rules, now: Timestamp) -> Option<Step> {
         (!ids.is_empty()).then_some(ids)
     };
     let is_quiet = |row: &Pending| quiet.contains(&row.id);
-    if let Some(ids) = ids(&|row| is_quiet(row) && !row.held) {
+    // What was over when the quiet began only waited for its channel: it is told afterwards, unlike what the quiet kept back.
+    let was_late = |row: &Pending| row.telling == Telling::Opened && row.resolved_at.is_some();
+    if let Some(ids) = ids(&|row| is_quiet(row) && !row.held && !was_late(row)) {
         return Some(Step::Hold(ids));
     }
     if let Some(ids) = ids(&|row| !is_quiet(row) && row.held) {
         return Some(Step::Release(ids));
     }
+    let hopeless = rules.hopeless_since?;
     let dead = |row: &Pending| {
         // The time when its quiet ended is the time of its next try.
         let since = row.first_try_at.or(row.next_try_at).unwrap_or(row.created_at);
-        !is_quiet(row) && between(since, now) >= rules.dead_after
+        !is_quiet(row) && between(since.max(hopeless), now) >= rules.dead_after
     };
     ids(&dead).map(|ids| Step::Close(ids, Closing::Dead))
 }
@@ -90,24 +97,47 @@ fn quiet(rows: &[Pending], rules: &Rules) -> HashSet<i64> {
         .collect()
 }
 
-/// Why a row is not worth telling.
-fn pointless(row: &Pending, rows: &[Pending], quiet: &HashSet<i64>) -> Option<&'static str> {
-    let others = |telling: Telling| {
-        rows.iter().filter(move |other| {
-            other.incident.id == row.incident.id && other.telling == telling && other.id != row.id
-        })
-    };
-    let resolved = !row.incident.is_open();
-    match row.telling {
-        Telling::Opened if resolved && (row.held || quiet.contains(&row.id)) => {
-            Some("it was over before the quiet was")
+/// What else waits to be told of an incident.
+#[derive(Default)]
+struct Tellings {
+    /// Incidents whose beginning waits.
+    openings: HashSet<IncidentId>,
+    /// The number of the newest reminder that waits.
+    reminders: HashMap<IncidentId, i32>,
+}
+
+impl Tellings {
+    fn of(rows: &[Pending]) -> Self {
+        let mut tellings = Self::default();
+        for row in rows {
+            match row.telling {
+                Telling::Opened => {
+                    tellings.openings.insert(row.incident);
+                }
+                Telling::Reminder => {
+                    let newest = tellings.reminders.entry(row.incident).or_insert(row.number);
+                    *newest = row.number.max(*newest);
+                }
+                Telling::Resolved => {}
+            }
         }
+        tellings
+    }
+}
+
+/// Why a row is not worth telling.
+fn pointless(row: &Pending, pending: &Tellings, quiet: &HashSet<i64>) -> Option<&'static str> {
+    let resolved = row.resolved_at.is_some();
+    match row.telling {
+        Telling::Opened if resolved && row.held => Some("it was over before the quiet was"),
         Telling::Reminder if resolved => Some("it is over"),
         Telling::Reminder if quiet.contains(&row.id) => Some("it was due in the quiet"),
-        Telling::Reminder if others(Telling::Opened).next().is_some() => {
+        Telling::Reminder if pending.openings.contains(&row.incident) => {
             Some("its beginning is still to be told")
         }
-        Telling::Reminder if others(Telling::Reminder).any(|other| other.number > row.number) => {
+        Telling::Reminder
+            if pending.reminders.get(&row.incident).is_some_and(|newest| *newest > row.number) =>
+        {
             Some("a newer reminder is there")
         }
         Telling::Resolved if row.unheard => Some("its beginning was not told"),
@@ -118,18 +148,20 @@ fn pointless(row: &Pending, rows: &[Pending], quiet: &HashSet<i64>) -> Option<&'
 /// Messages that may be sent in any order: fresh ones gathered, and those that were tried before.
 fn send(rows: &[Pending], rules: &Rules, now: Timestamp) -> Step {
     let quiet = quiet(rows, rules);
-    let mut first: HashMap<IncidentId, i64> = HashMap::new();
-    for row in rows {
-        first.entry(row.incident.id).or_insert(row.id);
+    let mut first: HashMap<(Kind, &Scope), i64> = HashMap::new();
+    for row in rows.iter().filter(|row| !quiet.contains(&row.id)) {
+        first.entry((row.kind, &row.scope)).or_insert(row.id);
     }
-    let ready =
-        rows.iter().filter(|row| first.get(&row.incident.id) == Some(&row.id) && !quiet.contains(&row.id));
+    // What was composed had its turn; its message must not come apart.
+    let is_next =
+        |row: &Pending| row.message.is_some() || first.get(&(row.kind, &row.scope)) == Some(&row.id);
+    let ready = rows.iter().filter(|row| is_next(row) && !quiet.contains(&row.id));
     let mut composed: BTreeMap<i64, Vec<&Pending>> = BTreeMap::new();
     let mut fresh: BTreeMap<(Kind, u8), Vec<&Pending>> = BTreeMap::new();
     for row in ready {
         match row.message {
             Some(message) => composed.entry(message).or_default().push(row),
-            None => fresh.entry((row.incident.kind, row.telling as u8)).or_default().push(row),
+            None => fresh.entry((row.kind, row.telling as u8)).or_default().push(row),
         }
     }
     let mut waits: Vec<Timestamp> = Vec::new();
@@ -186,8 +218,8 @@ fn gather<'a>(rows: &[&'a Pending], rules: &Rules, now: Timestamp) -> (Vec<&'a P
             end = later(appeared(row), rules.gather).min(latest);
             together.push(row);
         }
-        // From the future: the clock was set back.
-        if now >= end || now < began {
+        // From the future, and not by a few milliseconds between two clocks: the clock was set back.
+        if now >= end || began > later(now, rules.gather) {
             complete.append(&mut together);
         } else {
             return (complete, Some(end));

@@ -41,11 +41,13 @@ pub struct Try {
     pub outcome: Outcome,
     /// The channel asks for a rest before the next message.
     pub rest: Option<Duration>,
+    /// It got further than a look does: connected, and logged in where that is needed.
+    pub reached: bool,
 }
 
 impl From<Outcome> for Try {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, rest: None }
+        Self { outcome, rest: None, reached: true }
     }
 }
 
@@ -121,7 +123,7 @@ impl Transport {
     pub async fn send(&self, parcel: &Parcel, abort: &CancellationToken) -> Try {
         match self {
             Self::Discord(webhook) => webhook.send(parcel, abort).await,
-            Self::Email(post) => post.send(parcel, abort).await.into(),
+            Self::Email(post) => post.send(parcel, abort).await,
         }
     }
 

@@ -68,7 +68,7 @@ impl Worker {
 
     #[must_use]
     pub fn is_down(&self) -> bool {
-        self.health.is_down(self.now())
+        self.health.is_down()
     }
 
     /// Works until `stop`, or until another instance holds the lease.
@@ -118,7 +118,8 @@ impl Worker {
     /// Tells everybody how the channel fares, if that has changed.
     pub fn report(&mut self) {
         let now = self.now();
-        let fare = Fare { up: !self.health.is_down(now), refused: self.health.refused().cloned() };
+        self.health.pass(now);
+        let fare = Fare { up: !self.health.is_down(), refused: self.health.refused().cloned() };
         self.parts.board.set(&self.channel, fare);
         let channel = self.channel.clone();
         match self.health.news(&self.channel, now) {
@@ -137,14 +138,16 @@ impl Worker {
         }
         while !stop.is_cancelled() {
             self.report();
-            let silenced = self.parts.config.quiet.names(self.now());
-            let queue = self.parts.store.pending_notifications(&self.channel, &silenced).await?;
+            let quiet = &self.parts.config.quiet;
+            let (silenced, silence) = (quiet.names(self.now()), quiet.is_total(self.now()));
+            let queue = self.parts.store.pending_notifications(&self.channel, &silenced, silence).await?;
             self.parts.clock.correct(Instant::now(), queue.now, Duration::from_secs(1));
             if !queue.unreadable.is_empty() {
                 self.close(&queue.unreadable, Closing::Dropped("its row cannot be read")).await?;
                 continue;
             }
-            match plan::next(&queue.rows, &self.rules(queue.now), queue.now) {
+            keep_known(&mut self.plain, &queue.rows);
+            match plan::next(&queue.rows, &self.rules(silence), queue.now) {
                 Step::Close(ids, closing) => self.close(&ids, closing).await?,
                 Step::Hold(ids) => self.parts.store.hold_notifications(self.parts.fence, &ids).await?,
                 Step::Release(ids) => self.parts.store.release_notifications(self.parts.fence, &ids).await?,
@@ -155,9 +158,13 @@ impl Worker {
                     if let Some(wait) = self.health.wait(Instant::now()) {
                         return Ok(wait);
                     }
+                    let ids: HashSet<i64> = ids.into_iter().collect();
                     let rows: Vec<Pending> =
                         queue.rows.into_iter().filter(|row| ids.contains(&row.id)).collect();
-                    self.send(rows, stop).await?;
+                    if !self.send(rows, stop).await? {
+                        // Whatever it was: not in a hot loop.
+                        return Ok(BREATH);
+                    }
                 }
                 Step::Wait(Some(until)) => return Ok(between(queue.now, until)),
                 Step::Wait(None) => {
@@ -169,13 +176,14 @@ impl Worker {
         Ok(POLL)
     }
 
-    fn rules(&self, now: Timestamp) -> Rules {
+    fn rules(&self, silence: bool) -> Rules {
         let limits = &self.parts.config.limits;
         Rules {
             gather: limits.alert_gather,
             dead_after: limits.notification_dead_after,
+            hopeless_since: self.health.hopeless_since(Instant::now(), limits.notification_dead_after),
             longest_pause: limits.channel_retry_max.max(LONGEST_PAUSE),
-            silence: self.parts.config.quiet.is_total(now),
+            silence,
         }
     }
 
@@ -190,15 +198,21 @@ impl Worker {
         self.parts.store.close_notifications(self.parts.fence, ids, closing).await
     }
 
-    /// Sends `rows` as one message and writes down what came of it.
-    async fn send(&mut self, mut rows: Vec<Pending>, stop: &CancellationToken) -> Result<(), Error> {
+    /// Sends `rows` as one message and writes down what came of it. Tells whether it was taken.
+    async fn send(&mut self, mut rows: Vec<Pending>, stop: &CancellationToken) -> Result<bool, Error> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        let Some((message, incident)) = rows.first().map(identity) else { return Ok(()) };
+        let Some((message, incident)) = rows.first().map(identity) else { return Ok(false) };
+        let (known, unreadable) = self.parts.store.incidents_to_tell(&ids).await?;
+        if !unreadable.is_empty() {
+            self.close(&unreadable, Closing::Dropped("its incident cannot be read")).await?;
+            return Ok(false);
+        }
         let thread = self.thread(message, incident, &rows).await?;
         let claimed = self.parts.store.claim_notifications(self.parts.fence, self.id, &ids).await?;
-        rows.retain(|row| claimed.contains(&row.id));
-        let Some(first) = rows.first() else { return Ok(()) };
-        let incidents: Vec<_> = rows.iter().map(|row| &row.incident).collect();
+        let taken: HashSet<i64> = claimed.iter().copied().collect();
+        rows.retain(|row| taken.contains(&row.id) && known.contains_key(&row.id));
+        let Some(first) = rows.first() else { return Ok(false) };
+        let incidents: Vec<_> = rows.iter().filter_map(|row| known.get(&row.id)).collect();
         let desk = text::Desk {
             now: self.now(),
             tz: self.parts.config.tz.clone(),
@@ -221,9 +235,18 @@ impl Worker {
                 "told"
             );
         }
+        let first_try_at = rows.iter().filter_map(|row| row.first_try_at).max();
         let settlement = self.judge(tried, message, number);
+        let dead_after = self.parts.config.limits.notification_dead_after;
+        let settlement = settlement.or_give_up(first_try_at, self.now(), dead_after);
+        if matches!(settlement, Settlement::GivenUp { .. }) {
+            let (channel, notifications) = (self.channel.name(), claimed.len());
+            warn!(channel, notifications, "given up: nobody took them for too long");
+        }
+        let delivered = settlement == Settlement::Delivered;
         self.unsettled = Some((claimed, settlement));
-        self.write_back().await
+        self.write_back().await?;
+        Ok(delivered)
     }
 
     /// Where the message stands in its conversation, for channels that have such a thing.
@@ -232,7 +255,7 @@ impl Worker {
         let name = |message: i64, incident: IncidentId| format!("{incident}.{message}@{domain}");
         let mut references: Vec<String> = Vec::new();
         if let (Channel::Email(_), Some(row)) = (&self.channel, rows.first()) {
-            let told = self.parts.store.told(&self.channel, row.incident.id).await?;
+            let told = self.parts.store.told(&self.channel, row.incident).await?;
             let known = told.first().into_iter().chain(told.last());
             references = known.map(|told| name(told.message, told.incident)).collect();
             references.dedup();
@@ -247,7 +270,8 @@ impl Worker {
     /// What a try, the `number`-th of its message, means for the channel and for the rows of that message.
     fn judge(&mut self, tried: Try, message: i64, number: u32) -> Settlement {
         let (now, moment) = (self.now(), Instant::now());
-        let again = |pause, reason, counts| Settlement::Again { at: later(now, pause), reason, counts };
+        let again =
+            |pause, reason, counts| Settlement::Again { at: later(now, pause), reason, counts, failed: true };
         match tried.outcome {
             Outcome::Delivered => {
                 self.metrics.notification();
@@ -257,11 +281,16 @@ impl Worker {
                 Settlement::Delivered
             }
             Outcome::Busy(pause) => {
+                let pause = self.health.busy(now, moment, pause);
                 debug!(channel = self.channel.name(), pause_s = pause.as_secs_f64(), "asked to wait");
-                self.health.busy(now, moment + pause);
                 again(pause, "429 Too Many Requests".to_owned(), false)
             }
-            Outcome::BrokenOff => again(Duration::ZERO, "broken off by our own stop".to_owned(), false),
+            Outcome::BrokenOff => Settlement::Again {
+                at: now,
+                reason: "broken off by our own stop".to_owned(),
+                counts: false,
+                failed: false,
+            },
             Outcome::Malformed(reason) if self.plain.insert(message) => {
                 self.metrics.failure();
                 self.complain(&reason);
@@ -272,13 +301,13 @@ impl Worker {
                 self.complain(&format!(
                     "{reason}: no more tries until the setting changes or a test alert gets through"
                 ));
-                self.health.refuse(now, &reason);
+                self.health.refuse(now, moment, &reason);
                 again(Duration::ZERO, reason, true)
             }
             Outcome::Malformed(reason) | Outcome::Failed(reason) => {
                 self.metrics.failure();
                 self.complain(&reason);
-                let pause = self.health.failed(now, moment, &reason, number, rand::random());
+                let pause = self.health.failed(now, moment, &reason, tried.reached, number, rand::random());
                 again(pause, reason, true)
             }
         }
@@ -294,9 +323,16 @@ impl Worker {
                 self.trouble.over(&format!("alerts are taken again on {}", self.channel.name()));
                 self.health.worked(self.now(), None);
             }
-            // Not even a refusal means that a message would be refused: some proxies know nothing but messages.
-            Some(Look::Refused(reason) | Look::Unclear(reason) | Look::Failed(reason)) => {
+            Some(Look::Refused(reason)) => {
+                self.health.look_refused();
+                debug!(channel = self.channel.name(), reason, "the channel does not want to be looked at");
+            }
+            Some(Look::Unclear(reason)) => {
                 self.health.looked_in_vain(Instant::now(), rand::random());
+                debug!(channel = self.channel.name(), reason, "looked at the channel in vain");
+            }
+            Some(Look::Failed(reason)) => {
+                self.health.look_failed(self.now(), Instant::now(), rand::random());
                 debug!(channel = self.channel.name(), reason, "looked at the channel in vain");
             }
             None => {}
@@ -345,7 +381,48 @@ async fn attempt(transport: &Transport, parcel: &Parcel, stop: &CancellationToke
     }
 }
 
+/// Forgets messages that do not wait any more. One that is kept back is found out again.
+fn keep_known(plain: &mut HashSet<i64>, rows: &[Pending]) {
+    if !plain.is_empty() {
+        let waiting: HashSet<i64> = rows.iter().filter_map(|row| row.message).collect();
+        plain.retain(|message| waiting.contains(message));
+    }
+}
+
 /// What a message is known by, in every try of it: its first row and that row's incident.
 fn identity(row: &Pending) -> (i64, IncidentId) {
-    row.message.zip(row.message_incident).unwrap_or((row.id, row.incident.id))
+    row.message.zip(row.message_incident).unwrap_or((row.id, row.incident))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::alert::{Kind, Scope, Telling};
+
+    #[test]
+    fn messages_that_are_gone_are_forgotten() {
+        let row = |id, message| Pending {
+            id,
+            incident: IncidentId(id),
+            kind: Kind::ChannelDown,
+            scope: Scope::Channel(Arc::from("email")),
+            resolved_at: None,
+            telling: Telling::Opened,
+            number: 0,
+            created_at: Timestamp::UNIX_EPOCH,
+            held: false,
+            message,
+            message_incident: None,
+            tries: 1,
+            first_try_at: None,
+            next_try_at: None,
+            quiet: false,
+            unheard: false,
+        };
+        let mut plain = HashSet::from([1, 2, 3]);
+        keep_known(&mut plain, &[row(2, Some(2)), row(3, None), row(4, Some(2))]);
+        assert_eq!(plain, HashSet::from([2]));
+    }
 }

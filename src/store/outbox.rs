@@ -1,7 +1,9 @@
 //! The outbox: what is to be told, and what became of it. Only the holder of the lease drains it, so each write checks the
 //! fence; on top of that each is a compare-and-set on the row's state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join;
 use jiff::Timestamp;
@@ -10,16 +12,22 @@ use uuid::Uuid;
 
 use super::row::{INCIDENT, incident, word};
 use super::{Error, Fence, Problem, Store};
-use crate::domain::alert::{Channel, Incident, IncidentId, Telling};
+use crate::domain::alert::{Channel, Incident, IncidentId, Kind, Scope, Telling};
+use crate::domain::probe::between;
 
-/// Rows of one channel that are looked at together; what is beyond waits for them.
-const AT_ONCE: i64 = 1000;
+/// Rows of one channel that are looked at together; what is beyond waits for them. More than twice what a burst can bring,
+/// so that it is one message.
+const AT_ONCE: i64 = 25_000;
 
-/// A notification that is neither delivered nor given up.
+/// A notification that is neither delivered nor given up. What its incident has to tell is read when it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
     pub id: i64,
-    pub incident: Incident,
+    pub incident: IncidentId,
+    pub kind: Kind,
+    pub scope: Scope,
+    /// When the incident was over, if it is.
+    pub resolved_at: Option<Timestamp>,
     pub telling: Telling,
     /// Of the reminder; 0 for the others.
     pub number: i32,
@@ -35,7 +43,7 @@ pub struct Pending {
     pub next_try_at: Option<Timestamp>,
     /// Every recipient concerned is muted now; never true of an incident without recipients.
     pub quiet: bool,
-    /// The opening of its incident was dropped or is dead, and nothing of the incident was ever told here.
+    /// It is the end of an incident of which nothing was told here, and whose opening does not wait to be.
     pub unheard: bool,
 }
 
@@ -60,7 +68,25 @@ pub enum Settlement {
         reason: String,
         /// Whether it counts as a try.
         counts: bool,
+        /// Whether the channel did not take it; otherwise our own stop came in between.
+        failed: bool,
     },
+    /// It failed, and is not tried again.
+    GivenUp {
+        reason: String,
+    },
+}
+
+impl Settlement {
+    /// The same, but that a failed try is the last one when the first was `dead_after` or longer ago.
+    #[must_use]
+    pub fn or_give_up(self, first_try_at: Option<Timestamp>, now: Timestamp, dead_after: Duration) -> Self {
+        let too_long = first_try_at.is_some_and(|first| between(first, now) >= dead_after);
+        match self {
+            Self::Again { reason, failed: true, .. } if too_long => Self::GivenUp { reason },
+            other => other,
+        }
+    }
 }
 
 /// Why a notification is closed without having been delivered.
@@ -80,7 +106,8 @@ pub struct Told {
 }
 
 impl Store {
-    /// What waits on `channel`. A row is quiet when all its recipients are muted or among `silenced` (by name).
+    /// What waits on `channel`, without what is kept back and has to be for now: that may be any number of rows, and hides
+    /// nothing. A row is quiet when all its recipients are muted or among `silenced` (by name); in a `silence` all are.
     ///
     /// # Errors
     /// When the database is away.
@@ -88,36 +115,46 @@ impl Store {
         &self,
         channel: &Channel,
         silenced: &[Arc<str>],
+        silence: bool,
     ) -> Result<Queue, Error> {
         let channel = channel.to_string();
         let silenced: Vec<&str> = silenced.iter().map(|name| &**name).collect();
         self.run("pending_notifications", async |client| {
-            let text = format!(
-                "-- pending_notifications()
-                 select {INCIDENT}, n.id as row_id, n.event, n.number, n.created_at, n.held, n.message,
-                     m.incident_id as message_incident, n.tries, n.first_try_at, n.next_try_at,
-                     (select count(*) > 0 and bool_and(coalesce(r.muted_until > clock_timestamp(), false) or r.name = any($2))
-                      from maildt.recipients r
-                      where r.id = any(i.recipients) and r.deleted_at is null) as quiet,
-                     exists (select 1 from maildt.notifications o
-                         where o.incident_id = n.incident_id and o.channel = n.channel
-                             and o.event = 'opened' and o.state in ('dead', 'dropped'))
-                     and not exists (select 1 from maildt.notifications o
-                         where o.incident_id = n.incident_id and o.channel = n.channel
-                             and o.state = 'delivered') as unheard
-                 from maildt.notifications n join maildt.incidents i on i.id = n.incident_id
-                     left join maildt.notifications m on m.id = n.message
-                 where n.channel = $1 and n.state in ('pending', 'sending')
-                 order by n.id limit $3"
-            );
+            // Of a message that was composed all rows are kept back, or none. Those that were tried a moment ago are read
+            // last: many of them that nobody takes keep no other from being seen.
+            let text = "-- pending_notifications()
+                 with waiting as (
+                     select n.*, i.kind, i.scope, i.resolved_at,
+                         (select count(*) > 0
+                              and bool_and(coalesce(r.muted_until > clock_timestamp(), false) or r.name = any($2))
+                          from unnest(i.recipients) u(id) join maildt.recipients r on r.id = u.id
+                          where r.deleted_at is null) as quiet
+                     from maildt.notifications n join maildt.incidents i on i.id = n.incident_id
+                     where n.channel = $1 and n.state in ('pending', 'sending')
+                 ), composed as (
+                     select w.*, bool_and(w.quiet) over (partition by coalesce(w.message, w.id)) as all_quiet
+                     from waiting w
+                 ), told as (
+                     select c.* from composed c
+                     where not (c.held and ($4 or c.all_quiet))
+                     order by c.message is not null and coalesce(c.next_try_at > now(), false), c.id limit $3
+                 )
+                 select t.id as row_id, t.incident_id, t.kind, t.scope, t.resolved_at, t.event, t.number, t.created_at,
+                     t.held, t.message, m.incident_id as message_incident, t.tries, t.first_try_at, t.next_try_at, t.quiet,
+                     t.event = 'resolved' and not exists (select 1 from maildt.notifications o
+                         where o.incident_id = t.incident_id and o.channel = t.channel
+                             and (o.state = 'delivered' or o.event = 'opened' and o.state in ('pending', 'sending')))
+                         as unheard
+                 from told t left join maildt.notifications m on m.id = t.message
+                 order by t.id";
             let (clock, rows) = try_join(
                 client.prepare_cached("-- now()\nselect clock_timestamp()"),
-                client.prepare_cached(&text),
+                client.prepare_cached(text),
             )
             .await?;
             let (now, rows) = try_join(
                 client.query_one(&clock, &[]),
-                client.query(&rows, &[&channel, &silenced, &AT_ONCE]),
+                client.query(&rows, &[&channel, &silenced, &AT_ONCE, &silence]),
             )
             .await?;
             let mut queue = Queue { now: now.try_get(0)?, rows: Vec::new(), unreadable: Vec::new() };
@@ -128,6 +165,34 @@ impl Store {
                 }
             }
             Ok(queue)
+        })
+        .await
+    }
+
+    /// The incidents of these rows, by row; and the rows whose incident cannot be read.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn incidents_to_tell(&self, ids: &[i64]) -> Result<(BTreeMap<i64, Incident>, Vec<i64>), Error> {
+        self.run("incidents_to_tell", async |client| {
+            let text = format!(
+                "-- incidents_to_tell()
+                 select {INCIDENT}, n.id as row_id
+                 from maildt.notifications n join maildt.incidents i on i.id = n.incident_id
+                 where n.id = any($1)"
+            );
+            let statement = client.prepare_cached(&text).await?;
+            let (mut incidents, mut unreadable) = (BTreeMap::new(), Vec::new());
+            for row in &client.query(&statement, &[&ids]).await? {
+                let id = row.try_get("row_id")?;
+                match incident(row) {
+                    Ok(incident) => {
+                        incidents.insert(id, incident);
+                    }
+                    Err(_) => unreadable.push(id),
+                }
+            }
+            Ok((incidents, unreadable))
         })
         .await
     }
@@ -185,7 +250,7 @@ impl Store {
                         .await?;
                     tx.execute(&statement, &[&ids, &dispatcher]).await?;
                 }
-                Settlement::Again { at, reason, counts } => {
+                Settlement::Again { at, reason, counts, .. } => {
                     let statement = tx
                         .prepare_cached(
                             "-- settle_again()
@@ -195,6 +260,17 @@ impl Store {
                         )
                         .await?;
                     tx.execute(&statement, &[&ids, &dispatcher, at, reason, counts]).await?;
+                }
+                Settlement::GivenUp { reason } => {
+                    let statement = tx
+                        .prepare_cached(
+                            "-- settle_given_up()
+                             update maildt.notifications set state = 'dead', settled_at = clock_timestamp(),
+                                 claimed_by = null, next_try_at = null, last_error = $3
+                             where id = any($1) and state = 'sending' and claimed_by = $2",
+                        )
+                        .await?;
+                    tx.execute(&statement, &[&ids, &dispatcher, reason]).await?;
                 }
             }
             Ok(())
@@ -298,9 +374,13 @@ impl Store {
 }
 
 fn pending(row: &Row) -> Result<Pending, Problem> {
+    let scope: &str = row.try_get("scope")?;
     Ok(Pending {
         id: row.try_get("row_id")?,
-        incident: incident(row)?,
+        incident: IncidentId(row.try_get("incident_id")?),
+        kind: word(&Kind::ALL, Kind::as_str, row.try_get("kind")?)?,
+        scope: scope.parse().map_err(|e| Error::Row(format!("{e}")))?,
+        resolved_at: row.try_get("resolved_at")?,
         telling: word(&Telling::ALL, Telling::as_str, row.try_get("event")?)?,
         number: row.try_get("number")?,
         created_at: row.try_get("created_at")?,
@@ -313,4 +393,23 @@ fn pending(row: &Row) -> Result<Pending, Problem> {
         quiet: row.try_get("quiet")?,
         unheard: row.try_get("unheard")?,
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_failed_try_gives_up_and_only_a_day_after_the_first() {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let day = Duration::from_hours(24);
+        let again = |failed| Settlement::Again { at: at(0), reason: "500".to_owned(), counts: true, failed };
+        let dead = Settlement::GivenUp { reason: "500".to_owned() };
+        assert_eq!(again(true).or_give_up(Some(at(0)), at(86_399), day), again(true));
+        assert_eq!(again(true).or_give_up(Some(at(0)), at(86_400), day), dead);
+        assert_eq!(again(true).or_give_up(None, at(86_400), day), again(true), "its first try");
+        assert_eq!(again(false).or_give_up(Some(at(0)), at(86_400), day), again(false));
+        assert_eq!(Settlement::Delivered.or_give_up(Some(at(0)), at(86_400), day), Settlement::Delivered);
+    }
 }

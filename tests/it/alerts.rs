@@ -2,6 +2,7 @@
 
 mod channels;
 mod emergency;
+mod queue;
 mod quiet;
 mod restarts;
 mod settings;

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::alert::{Details, Evidence, Incident, Resolution, Scope};
-use crate::domain::id::{ProbeId, RecipientId};
+use crate::domain::id::RecipientId;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -15,45 +14,27 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn rules() -> Rules {
-    Rules { gather: S(5), dead_after: S(86_400), longest_pause: S(3600), silence: false }
+    Rules {
+        gather: S(5),
+        dead_after: S(86_400),
+        hopeless_since: None,
+        longest_pause: S(3600),
+        silence: false,
+    }
 }
 
-fn incident(id: i64, resolved: Option<i64>) -> Incident {
-    let evidence = Evidence::Bounced {
-        probe: ProbeId::new(1, RecipientId(1), 1),
-        accepted_at: None,
-        at: at(0),
-        note: String::new(),
-        queue_id: None,
-    };
-    Incident {
-        id: IncidentId(id),
-        kind: Kind::Missing,
-        scope: Scope::Recipient(RecipientId(i32::try_from(id).unwrap())),
-        opened_at: at(0),
-        resolved_at: resolved.map(at),
-        details: Details {
-            since: at(0),
-            failing_until: at(0),
-            failures: 1,
-            outstanding: 1,
-            slowest: Duration::ZERO,
-            first: evidence.clone(),
-            latest: evidence,
-            last_good_at: None,
-            concerned: Vec::new(),
-            reminders: 0,
-            resolution: resolved.map(|_| Resolution::Removed),
-        },
-        version: 1,
-    }
+fn scope(of: i64) -> Scope {
+    Scope::Recipient(RecipientId(i32::try_from(of).unwrap()))
 }
 
 /// A row of an open incident, written at this second.
 fn row(id: i64, of: i64, telling: Telling, second: i64) -> Pending {
     Pending {
         id,
-        incident: incident(of, (telling == Telling::Resolved).then_some(second)),
+        incident: IncidentId(of),
+        kind: Kind::Missing,
+        scope: scope(of),
+        resolved_at: (telling == Telling::Resolved).then(|| at(second)),
         telling,
         number: 0,
         created_at: at(second),
@@ -106,7 +87,7 @@ fn what_comes_within_a_moment_shares_a_message_and_the_wait_for_more_has_an_end(
 #[test]
 fn kinds_and_tellings_do_not_share_a_message() {
     let mut other = row(2, 2, Opened, 0);
-    other.incident.kind = Kind::SendFailure;
+    other.kind = Kind::SendFailure;
     let rows = [row(1, 1, Opened, 0), other, row(3, 3, Resolved, 0)];
     assert_eq!(plan(&rows, 10), Step::Send(vec![1]));
     assert_eq!(plan(&rows[1..], 10), Step::Send(vec![2]));
@@ -123,11 +104,25 @@ fn what_an_outage_left_goes_together() {
 #[test]
 fn the_resolution_waits_for_the_opening() {
     let mut opening = row(1, 1, Opened, 0);
-    opening.incident = incident(1, Some(20));
+    opening.resolved_at = Some(at(20));
     let rows = [tried(opening, 1, 5, 60), row(2, 1, Resolved, 20)];
     assert_eq!(plan(&rows, 30), Step::Wait(Some(at(60))));
     assert_eq!(plan(&rows, 60), Step::Send(vec![1]));
     assert_eq!(plan(&rows[1..], 60), Step::Send(vec![2]));
+}
+
+#[test]
+fn a_new_outage_does_not_overtake_the_end_of_the_one_before() {
+    let end = tried(row(1, 1, Resolved, 0), 1, 0, 300);
+    let again = Pending { scope: end.scope.clone(), ..row(2, 2, Opened, 100) };
+    assert_eq!(plan(&[end.clone(), again.clone()], 200), Step::Wait(Some(at(300))));
+    assert_eq!(plan(&[end.clone(), again.clone()], 300), Step::Send(vec![1]));
+    assert_eq!(plan(std::slice::from_ref(&again), 300), Step::Send(vec![2]));
+    // Another kind is another story, and so is what is kept back.
+    let other = Pending { kind: Kind::SendFailure, ..again.clone() };
+    assert_eq!(plan(&[end, other], 200), Step::Send(vec![2]));
+    let kept = Pending { held: true, quiet: true, ..row(1, 1, Resolved, 0) };
+    assert_eq!(plan(&[kept, again], 200), Step::Send(vec![2]));
 }
 
 #[test]
@@ -152,14 +147,27 @@ fn a_clock_that_was_set_back_stops_nothing() {
 }
 
 #[test]
-fn given_up_after_a_day_of_tries_or_of_none() {
+fn clocks_that_differ_by_a_little_do_not_split_a_burst() {
+    let ahead = |ms| at(100) - jiff::SignedDuration::from_millis(ms);
+    let rows = [row(1, 1, Opened, 100)];
+    assert_eq!(next(&rows, &rules(), ahead(50)), Step::Wait(Some(at(105))));
+    assert_eq!(next(&rows, &rules(), ahead(5001)), Step::Send(vec![1]));
+}
+
+#[test]
+fn age_alone_gives_nothing_up_unless_the_channel_is_hopeless() {
     let day = 86_400;
-    let fresh = [row(1, 1, Opened, 0)];
-    assert_eq!(plan(&fresh, day - 1), Step::Send(vec![1]));
-    assert_eq!(plan(&fresh, day), Step::Close(vec![1], Closing::Dead));
-    let tried = [tried(row(1, 1, Opened, 0), 1, 50, 60)];
-    assert_eq!(plan(&tried, day + 49), Step::Send(vec![1]));
-    assert_eq!(plan(&tried, day + 50), Step::Close(vec![1], Closing::Dead));
+    let rows = [row(1, 1, Opened, 0), tried(row(2, 2, Opened, 0), 2, 50, 60)];
+    assert_eq!(plan(&rows, 30 * day), Step::Send(vec![1]));
+    assert_eq!(plan(&rows[1..], 30 * day), Step::Send(vec![2]));
+    let refused = |since| Rules { hopeless_since: Some(at(since)), ..rules() };
+    let dead = |ids: &[i64]| Step::Close(ids.to_vec(), Closing::Dead);
+    assert_eq!(next(&rows, &refused(-1000), at(day - 1)), Step::Send(vec![1]));
+    assert_eq!(next(&rows, &refused(-1000), at(day)), dead(&[1]));
+    assert_eq!(next(&rows, &refused(-1000), at(day + 50)), dead(&[1, 2]));
+    // As long as that since the refusal.
+    assert_eq!(next(&rows, &refused(500), at(day + 499)), Step::Send(vec![1]));
+    assert_eq!(next(&rows, &refused(500), at(day + 500)), dead(&[1, 2]));
 }
 
 #[test]
@@ -178,7 +186,9 @@ fn in_the_quiet_openings_wait_and_reminders_go() {
     (rows[0].held, rows[0].next_try_at) = (false, Some(at(3 * 86_400)));
     assert_eq!(plan(&rows[..1], 3 * 86_400), Step::Wait(Some(at(3 * 86_400 + 5))));
     assert_eq!(plan(&rows[..1], 3 * 86_400 + 5), Step::Send(vec![1]));
-    assert_eq!(plan(&rows[..1], 4 * 86_400), Step::Close(vec![1], Closing::Dead));
+    let refused = Rules { hopeless_since: Some(at(0)), ..rules() };
+    assert_eq!(next(&rows[..1], &refused, at(4 * 86_400 - 1)), Step::Send(vec![1]));
+    assert_eq!(next(&rows[..1], &refused, at(4 * 86_400)), Step::Close(vec![1], Closing::Dead));
 }
 
 #[test]
@@ -191,9 +201,10 @@ fn silence_concerns_everything() {
 #[test]
 fn what_was_over_before_the_quiet_was_is_not_told_and_nor_is_its_end() {
     let mut opening = row(1, 1, Opened, 0);
-    opening.incident = incident(1, Some(20));
-    for (held, quiet) in [(true, true), (true, false), (false, true)] {
-        (opening.held, opening.quiet) = (held, quiet);
+    opening.resolved_at = Some(at(20));
+    opening.held = true;
+    for quiet in [true, false] {
+        opening.quiet = quiet;
         let dropped = Step::Close(vec![1], Closing::Dropped("it was over before the quiet was"));
         assert_eq!(plan(&[opening.clone(), row(2, 1, Resolved, 20)], 30), dropped);
     }
@@ -203,6 +214,17 @@ fn what_was_over_before_the_quiet_was_is_not_told_and_nor_is_its_end() {
     // Without a quiet both are told.
     (opening.held, opening.quiet) = (false, false);
     assert_eq!(plan(&[opening, row(2, 1, Resolved, 20)], 30), Step::Send(vec![1]));
+}
+
+#[test]
+fn what_only_waited_for_a_slow_channel_when_the_quiet_began_is_told_after_it() {
+    let opening = Pending { quiet: true, resolved_at: Some(at(20)), ..tried(row(1, 1, Opened, 0), 1, 5, 60) };
+    let end = Pending { quiet: true, ..row(2, 1, Resolved, 20) };
+    assert_eq!(plan(&[opening.clone(), end.clone()], 30), Step::Hold(vec![2]));
+    let kept = Pending { held: true, ..end };
+    assert_eq!(plan(&[opening.clone(), kept], 100), Step::Wait(None));
+    let after = [Pending { quiet: false, ..opening }, row(2, 1, Resolved, 20)];
+    assert_eq!(plan(&after, 200), Step::Send(vec![1]));
 }
 
 #[test]
@@ -236,8 +258,19 @@ fn reminders_that_remind_of_nothing_are_dropped() {
     let newer = Pending { number: 2, ..row(3, 1, Reminder, 200) };
     assert_eq!(plan(&[reminder.clone(), newer.clone()], 200), drop(2, "a newer reminder is there"));
     assert_eq!(plan(&[newer], 205), Step::Send(vec![3]));
-    reminder.incident = incident(1, Some(150));
+    reminder.resolved_at = Some(at(150));
     assert_eq!(plan(&[reminder], 200), drop(2, "it is over"));
+}
+
+#[test]
+fn a_burst_of_ten_thousand_is_one_message_and_quickly_planned() {
+    let rows: Vec<Pending> = (1..=10_000).map(|id| row(id, id, Opened, 0)).collect();
+    let start = std::time::Instant::now();
+    let Step::Send(ids) = plan(&rows, 5) else { unreachable!() };
+    assert_eq!(ids.len(), rows.len());
+    let reminders: Vec<Pending> = (1..=10_000).map(|id| row(id, id, Reminder, 0)).collect();
+    assert!(matches!(plan(&reminders, 5), Step::Send(ids) if ids.len() == rows.len()));
+    assert!(start.elapsed() < S(2), "{:?}", start.elapsed());
 }
 
 /// Drives a channel through a history as the worker and the database would.
@@ -261,9 +294,9 @@ impl Channel {
                 }
                 Step::Close(ids, closing) => {
                     for row in self.take(&ids) {
-                        self.closed.push((row.incident.id.0, row.telling, closing));
+                        self.closed.push((row.incident.0, row.telling, closing));
                         if row.telling == Opened {
-                            self.unhear(row.incident.id);
+                            self.unhear(row.incident);
                         }
                     }
                 }
@@ -297,8 +330,7 @@ impl Channel {
             prop_assert_eq!(row.telling, rows[0].telling);
             prop_assert_eq!(row.message, rows[0].message);
             prop_assert!(!rules.silence && (!row.quiet || row.message.is_some()));
-            let earlier =
-                self.rows.iter().any(|other| other.incident.id == row.incident.id && other.id < row.id);
+            let earlier = self.rows.iter().any(|other| other.incident == row.incident && other.id < row.id);
             prop_assert!(!earlier, "told out of order");
         }
         // Never more in a message than at its first try.
@@ -306,18 +338,29 @@ impl Channel {
         prop_assert!(set.is_subset(known));
         if works {
             for row in self.take(ids) {
-                self.told.push((row.incident.id.0, row.telling));
+                self.told.push((row.incident.0, row.telling));
             }
             return Ok(());
         }
         self.change(ids, |row| {
             row.message = Some(message);
-            row.message_incident = Some(row.incident.id);
+            row.message_incident = Some(row.incident);
             row.tries += 1;
             row.first_try_at.get_or_insert(now);
             row.next_try_at = Some(later(now, S(30)));
             Ok(())
-        })
+        })?;
+        // As the worker does it.
+        let given_up = |row: &Pending| {
+            ids.contains(&row.id) && row.first_try_at.is_some_and(|at| between(at, now) >= rules.dead_after)
+        };
+        for row in self.rows.extract_if(.., |row| given_up(row)).collect::<Vec<_>>() {
+            self.closed.push((row.incident.0, row.telling, Closing::Dead));
+            if row.telling == Opened {
+                self.unhear(row.incident);
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, ids: &[i64]) -> Vec<Pending> {
@@ -334,7 +377,7 @@ impl Channel {
 
     fn unhear(&mut self, incident: IncidentId) {
         let told = self.told.iter().any(|(id, _)| *id == incident.0);
-        for row in self.rows.iter_mut().filter(|row| row.incident.id == incident && !told) {
+        for row in self.rows.iter_mut().filter(|row| row.incident == incident && !told) {
             row.unheard = true;
         }
     }
@@ -386,7 +429,7 @@ proptest! {
                     && channel.closed.iter().any(|(id, telling, _)| (*id, *telling) == (incident, Opened));
                 let quiet = muted.contains(&who);
                 channel.rows.push(Pending { number, quiet, unheard, ..row(ids, incident, telling, now) });
-                channel.rows.last_mut().unwrap().incident.opened_at = at(who);
+                channel.rows.last_mut().unwrap().scope = scope(who);
                 written.push((incident, telling));
             };
             match happening {
@@ -401,13 +444,13 @@ proptest! {
                 },
                 Happening::Resolves(who) => if let Some((id, _)) = open.remove(&who) {
                     write(id, Resolved, who, 0, &mut channel);
-                    for row in channel.rows.iter_mut().filter(|row| row.incident.id.0 == id) {
-                        row.incident.resolved_at = Some(at(now));
+                    for row in channel.rows.iter_mut().filter(|row| row.incident.0 == id) {
+                        row.resolved_at = Some(at(now));
                     }
                 },
                 Happening::Mutes(who, mute) => {
                     if mute { muted.insert(who); } else { muted.remove(&who); }
-                    for row in channel.rows.iter_mut().filter(|row| row.incident.opened_at == at(who)) {
+                    for row in channel.rows.iter_mut().filter(|row| row.scope == scope(who)) {
                         row.quiet = mute;
                     }
                 }

@@ -29,6 +29,13 @@ pub struct Webhook {
     limit: Duration,
 }
 
+/// Why there was no answer.
+struct Fault {
+    reason: String,
+    /// There was a connection.
+    reached: bool,
+}
+
 /// What is read of an answer.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -61,7 +68,9 @@ impl Webhook {
         url.query_pairs_mut().clear().extend_pairs(pairs);
         match abort.run_until_cancelled(self.ask(self.client.post(url).json(&body))).await {
             Some(Ok((status, headers, answer))) => self.judge(status, &headers, &answer),
-            Some(Err(reason)) => Outcome::Failed(reason).into(),
+            Some(Err(fault)) => {
+                Try { outcome: Outcome::Failed(fault.reason), rest: None, reached: fault.reached }
+            }
             None => Outcome::BrokenOff.into(),
         }
     }
@@ -69,7 +78,7 @@ impl Webhook {
     pub(super) async fn look(&self) -> Look {
         let (status, answer) = match self.ask(self.client.get(self.url.clone())).await {
             Ok((status, _, answer)) => (status, answer),
-            Err(reason) => return Look::Failed(reason),
+            Err(fault) => return Look::Failed(fault.reason),
         };
         let said = self.said(status, &answer);
         match status.as_u16() {
@@ -83,8 +92,11 @@ impl Webhook {
         }
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Answer), String> {
-        let fault = |error| self.mask(&failure(error, self.limit));
+    async fn ask(&self, request: RequestBuilder) -> Result<(StatusCode, HeaderMap, Answer), Fault> {
+        let fault = |error: reqwest::Error| Fault {
+            reached: !error.is_connect(),
+            reason: self.mask(&failure(error, self.limit)),
+        };
         let mut response = request.send().await.map_err(fault)?;
         let (status, headers) = (response.status(), response.headers().clone());
         // What the status says counts, even when the rest of the answer gets lost.
@@ -107,7 +119,7 @@ impl Webhook {
         };
         let spent = headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
         let rest = if spent { seconds(headers, "x-ratelimit-reset-after") } else { None };
-        Try { outcome, rest }
+        Try { outcome, rest, reached: true }
     }
 
     /// The status and what the server has to say about it.

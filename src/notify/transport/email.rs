@@ -7,10 +7,10 @@ use rustls::ClientConfig;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{Look, Outcome, Parcel, submission_reason};
+use super::{Look, Outcome, Parcel, Try, submission_reason};
 use crate::config::{Limits, Sender};
 use crate::domain::address::MailAddress;
-use crate::domain::submission::{Attempt, Outcome as Submission};
+use crate::domain::submission::{Attempt, Outcome as Submission, Phase};
 use crate::notify::email;
 use crate::smtp::{Envelope, Pool, Slot};
 
@@ -46,7 +46,7 @@ impl Post {
         from.rsplit_once('@').map_or("localhost", |(_, domain)| domain)
     }
 
-    pub(super) async fn send(&self, parcel: &Parcel, abort: &CancellationToken) -> Outcome {
+    pub(super) async fn send(&self, parcel: &Parcel, abort: &CancellationToken) -> Try {
         let from = self.pool.sender().from.clone();
         let Parcel { letter, thread, date, .. } = parcel;
         let message = from.parse::<MailAddress>().map_err(|reason| reason.to_string()).and_then(|from| {
@@ -54,19 +54,27 @@ impl Post {
         });
         let message = match message {
             Ok(message) => message,
-            Err(reason) => return Outcome::Failed(format!("the message cannot be written: {reason}")),
+            Err(reason) => return Outcome::Failed(format!("the message cannot be written: {reason}")).into(),
         };
-        let Some(slot) = self.pool.slot() else { return Outcome::BrokenOff };
+        // The last connection may still be saying goodbye.
+        let slot = tokio::time::timeout(self.limit, self.pool.acquire());
+        let slot = match abort.run_until_cancelled(slot).await {
+            Some(Ok(Some(slot))) => slot,
+            Some(Ok(None)) | None => return Outcome::BrokenOff.into(),
+            Some(Err(_)) => return Outcome::Failed("the last connection does not end".to_owned()).into(),
+        };
         let attempt = self.submit(slot, Envelope { from: &from, to: &self.to }, &message, abort).await;
         let Some(attempt) = attempt else {
-            return Outcome::Failed(format!("no answer within {} s", self.limit.as_secs_f64()));
+            return Outcome::Failed(format!("no answer within {} s", self.limit.as_secs_f64())).into();
         };
-        match attempt.outcome {
+        let reached = !is_before_mail(&attempt.outcome);
+        let outcome = match attempt.outcome {
             Submission::Accepted { .. } => Outcome::Delivered,
             _ if abort.is_cancelled() => Outcome::BrokenOff,
             // Sent again: a reader knows it by its Message-ID.
             other => Outcome::Failed(submission_reason(&other)),
-        }
+        };
+        Try { outcome, rest: None, reached }
     }
 
     /// One submission within the limit of a try; `None` when that was not enough.
@@ -103,6 +111,17 @@ impl Post {
 
     pub(super) async fn close(&self) {
         self.pool.drain(Instant::now() + Duration::from_millis(300)).await;
+    }
+}
+
+/// Whether it failed at what a login goes through as well.
+fn is_before_mail(outcome: &Submission) -> bool {
+    let (Submission::Refused { phase, .. } | Submission::Failed { phase, .. }) = outcome else {
+        return false;
+    };
+    match phase {
+        Phase::Dns | Phase::Connect | Phase::Tls | Phase::Greeting | Phase::Ehlo | Phase::Auth => true,
+        Phase::Mail | Phase::Rcpt | Phase::Data | Phase::FinalReply => false,
     }
 }
 

@@ -117,7 +117,10 @@ async fn too_many_messages_are_a_pause_and_no_failure() {
 async fn a_spent_allowance_is_told() {
     let headers = &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset-after", "0.75")];
     let tried = tried(200, headers, "{}").await;
-    assert_eq!(tried, Try { outcome: Outcome::Delivered, rest: Some(Duration::from_millis(750)) });
+    assert_eq!(
+        tried,
+        Try { outcome: Outcome::Delivered, rest: Some(Duration::from_millis(750)), reached: true }
+    );
     let left = &[("x-ratelimit-remaining", "1"), ("x-ratelimit-reset-after", "0.75")];
     assert_eq!(self::tried(200, left, "{}").await.rest, None);
 }
@@ -151,9 +154,11 @@ async fn a_hanging_server_and_a_dead_one_fail_in_time() {
     let hanging = Fake::start(None).await;
     let tried = webhook(&hanging.url).send(&parcel(), &CancellationToken::new()).await;
     assert_eq!(tried.outcome, Outcome::Failed("no answer within 0.3 s".to_owned()));
+    assert!(tried.reached, "a look may be answered");
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let url = format!("http://{dead}/api/webhooks/123/{TOKEN}");
     let tried = webhook(&url).send(&parcel(), &CancellationToken::new()).await;
+    assert!(!tried.reached);
     let Outcome::Failed(reason) = tried.outcome else { unreachable!("{tried:?}") };
     assert!(reason.starts_with("cannot connect: ") && reason.contains("refused"), "{reason}");
 }

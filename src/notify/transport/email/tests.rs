@@ -99,7 +99,7 @@ async fn a_message_is_submitted_with_its_identity_and_thread() {
     let (port, serving) = server(Manner::Takes).await;
     let channel = post(port);
     assert_eq!(channel.domain(), "lab.test");
-    assert_eq!(channel.send(&parcel(), &CancellationToken::new()).await, Outcome::Delivered);
+    assert_eq!(channel.send(&parcel(), &CancellationToken::new()).await.outcome, Outcome::Delivered);
     channel.close().await;
     let message = serving.await.unwrap();
     for line in ["Message-ID: <a.2@lab.test>", "In-Reply-To: <a.1@lab.test>", "To: ops@lab.test"] {
@@ -110,7 +110,8 @@ async fn a_message_is_submitted_with_its_identity_and_thread() {
 #[tokio::test]
 async fn what_was_refused_is_told_with_its_step_and_never_for_good() {
     let (port, _server) = server(Manner::Refuses).await;
-    let outcome = post(port).send(&parcel(), &CancellationToken::new()).await;
+    let Try { outcome, reached, .. } = post(port).send(&parcel(), &CancellationToken::new()).await;
+    assert!(reached, "a login would not have met it");
     let reason = "refused at RCPT TO: 550 5.1.1 nobody of that name".to_owned();
     assert_eq!(outcome, Outcome::Failed(reason));
 }
@@ -118,7 +119,8 @@ async fn what_was_refused_is_told_with_its_step_and_never_for_good() {
 #[tokio::test]
 async fn an_answer_that_was_lost_is_a_failure() {
     let (port, _server) = server(Manner::LosesTheAnswer).await;
-    let outcome = post(port).send(&parcel(), &CancellationToken::new()).await;
+    let Try { outcome, reached, .. } = post(port).send(&parcel(), &CancellationToken::new()).await;
+    assert!(reached, "a login would not have met it");
     assert!(
         matches!(&outcome, Outcome::Failed(reason) if reason.starts_with("no answer after the end")),
         "{outcome:?}"
@@ -128,12 +130,34 @@ async fn an_answer_that_was_lost_is_a_failure() {
 #[tokio::test]
 async fn a_hanging_server_fails_in_time_and_our_own_stop_is_no_failure() {
     let (port, _server) = server(Manner::Hangs).await;
-    let outcome = post(port).send(&parcel(), &CancellationToken::new()).await;
+    let Try { outcome, reached, .. } = post(port).send(&parcel(), &CancellationToken::new()).await;
+    assert!(reached, "a login would not have met it");
     assert_eq!(outcome, Outcome::Failed("no answer within 0.5 s".to_owned()));
     let (port, _server) = server(Manner::Hangs).await;
     let abort = CancellationToken::new();
     let channel = post(port);
     let parcel = parcel();
-    let (outcome, ()) = tokio::join!(channel.send(&parcel, &abort), async { abort.cancel() });
+    let (Try { outcome, .. }, ()) = tokio::join!(channel.send(&parcel, &abort), async { abort.cancel() });
     assert_eq!(outcome, Outcome::BrokenOff);
+}
+
+#[tokio::test]
+async fn what_fails_before_the_message_is_known_as_such() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let tried = post(port).send(&parcel(), &CancellationToken::new()).await;
+    assert!(matches!(tried.outcome, Outcome::Failed(_)) && !tried.reached, "{tried:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_still_says_goodbye_is_waited_for_and_not_forever() {
+    let (port, _server) = server(Manner::Takes).await;
+    let channel = post(port);
+    let busy = channel.pool.slot().unwrap();
+    let (parcel, never) = (parcel(), CancellationToken::new());
+    let tried = channel.send(&parcel, &never).await;
+    assert_eq!(tried.outcome, Outcome::Failed("the last connection does not end".to_owned()));
+    let (tried, ()) = tokio::join!(channel.send(&parcel, &never), async { drop(busy) });
+    assert_eq!(tried.outcome, Outcome::Delivered);
 }
