@@ -251,7 +251,7 @@ impl Look {
     fn ask(&mut self) {
         if !self.rounds.is_pending() {
             let number = self.outlook.ask_round();
-            self.rounds.asked(number, Instant::now());
+            self.rounds.asked(number);
         }
     }
 
@@ -261,7 +261,7 @@ impl Look {
         while let Some(event) = self.events.recv().await {
             match event {
                 Event::Synced(synced)
-                    if self.rounds.answered(&synced.place.folder, synced.round).is_some() =>
+                    if self.rounds.answered(&synced.place.folder, synced.round, synced.started).is_some() =>
                 {
                     return Ok(());
                 }
@@ -300,7 +300,9 @@ impl Look {
                 }
                 Some(Event::Synced(synced)) => {
                     blind = None;
-                    if let Some(round) = self.rounds.answered(&synced.place.folder, synced.round) {
+                    if let Some(round) =
+                        self.rounds.answered(&synced.place.folder, synced.round, synced.started)
+                    {
                         proof = proof.after(round, until, gap);
                         if proof == Proof::Complete {
                             return Ended::Absent;

@@ -8,28 +8,30 @@ use std::time::{Duration, Instant};
 pub enum Proof {
     #[default]
     None,
-    /// One complete round did not contain it; this is when that round was asked for.
+    /// One complete round did not contain it; this is when the last of its looks began.
     Once(Instant),
     /// A second one, far enough from the first, did not either.
     Complete,
 }
 
-/// A complete round: every watched folder of a mailbox was looked through, by looks that began after `asked`.
+/// A complete round: every watched folder of a mailbox was looked through, by looks that began between these moments. When
+/// it was asked for says nothing: a mailbox that is away answers much later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Round {
-    pub asked: Instant,
+    pub began: Instant,
+    pub last: Instant,
 }
 
 impl Proof {
-    /// What a complete round that did not contain the probe adds. A round asked for before the deadline proves nothing.
+    /// What a complete round that did not contain the probe adds. A look that began before the deadline proves nothing.
     #[must_use]
     pub fn after(self, round: Round, deadline: Instant, gap: Duration) -> Self {
-        if round.asked < deadline {
+        if round.began < deadline {
             return self;
         }
         match self {
-            Self::None => Self::Once(round.asked),
-            Self::Once(first) if round.asked >= first + gap => Self::Complete,
+            Self::None => Self::Once(round.last),
+            Self::Once(first) if round.began >= first + gap => Self::Complete,
             other => other,
         }
     }
@@ -48,10 +50,10 @@ impl Proof {
 /// The rounds of one mailbox: which were asked for and how far each folder has answered.
 #[derive(Debug, Default)]
 pub struct Rounds {
-    /// The newest round that each watched folder has completed.
-    folders: BTreeMap<String, u64>,
+    /// The newest round that each watched folder has completed, and when its first look for that began.
+    folders: BTreeMap<String, Option<(u64, Instant)>>,
     /// Asked and not complete. One at a time: two at once could be answered by one look.
-    asked: Option<(u64, Instant)>,
+    asked: Option<u64>,
 }
 
 impl Rounds {
@@ -62,15 +64,15 @@ impl Rounds {
         self.folders = folders
             .into_iter()
             .map(|folder| {
-                let answered = before.get(&folder).copied().unwrap_or(0);
+                let answered = before.get(&folder).copied().flatten();
                 (folder, answered)
             })
             .collect();
     }
 
-    /// A round was asked for at `at`; call only when none is pending.
-    pub fn asked(&mut self, number: u64, at: Instant) {
-        self.asked.get_or_insert((number, at));
+    /// A round was asked for; call only when none is pending.
+    pub fn asked(&mut self, number: u64) {
+        self.asked.get_or_insert(number);
     }
 
     /// Whether a round is asked for and not complete.
@@ -79,17 +81,20 @@ impl Rounds {
         self.asked.is_some()
     }
 
-    /// A folder completed a look that began after round `number` was asked for. Gives the pending round if that completes
-    /// it.
-    pub fn answered(&mut self, folder: &str, number: u64) -> Option<Round> {
+    /// A folder completed a look that began at `began`, after round `number` was asked for. Gives the pending round if that
+    /// completes it.
+    pub fn answered(&mut self, folder: &str, number: u64, began: Instant) -> Option<Round> {
         let answered = self.folders.get_mut(folder)?;
-        *answered = number.max(*answered);
-        let (number, asked) = self.asked?;
-        if self.folders.values().any(|answered| *answered < number) {
-            return None;
+        if answered.is_none_or(|(newest, _)| newest < number) {
+            *answered = Some((number, began));
         }
+        let asked = self.asked?;
+        let looks = self.folders.values().map(|answered| answered.filter(|(number, _)| *number >= asked));
+        let looks: Option<Vec<Instant>> = looks.map(|look| look.map(|(_, began)| began)).collect();
+        let looks = looks?;
+        let round = Round { began: *looks.iter().min()?, last: *looks.iter().max()? };
         self.asked = None;
-        Some(Round { asked })
+        Some(round)
     }
 }
 
@@ -126,7 +131,7 @@ mod tests {
             let mut now = start;
             let mut rounds = Rounds::default();
             rounds.watch(names.map(str::to_owned));
-            let mut asked_at = vec![];
+            let mut asked: u64 = 0;
             let mut looks: Vec<Vec<Instant>> = vec![vec![], vec![]];
             let mut proof = Proof::None;
             for step in steps {
@@ -134,16 +139,16 @@ mod tests {
                     Step::Wait(s) => now += Duration::from_secs(s),
                     Step::Ask if rounds.is_pending() => {}
                     Step::Ask => {
-                        asked_at.push(now);
-                        rounds.asked(asked_at.len() as u64, now);
+                        asked += 1;
+                        rounds.asked(asked);
                     }
                     Step::Answer { folder, lag } => {
-                        let number = (asked_at.len() as u64).saturating_sub(lag);
-                        if let (Some(begun), Some(name)) = (number.checked_sub(1).and_then(|i| asked_at.get(usize::try_from(i).ok()?)), names.get(folder)) {
+                        let number = asked.saturating_sub(lag);
+                        if let (true, Some(name)) = (number > 0, names.get(folder)) {
                             if let Some(looks) = looks.get_mut(folder) {
-                                looks.push(*begun);
+                                looks.push(now);
                             }
-                            if let Some(round) = rounds.answered(name, number) {
+                            if let Some(round) = rounds.answered(name, number, now) {
                                 proof = proof.after(round, deadline, GAP);
                             }
                         }
@@ -164,21 +169,31 @@ mod tests {
     #[test]
     fn two_rounds_prove_and_one_does_not() {
         let start = Instant::now();
-        let first = Proof::None.after(Round { asked: start }, start, GAP);
+        let round = |began: Instant| Round { began, last: began };
+        let first = Proof::None.after(round(start), start, GAP);
         assert_eq!(first, Proof::Once(start));
-        assert_eq!(first.after(Round { asked: start + GAP / 2 }, start, GAP), first);
-        assert_eq!(first.after(Round { asked: start + GAP }, start, GAP), Proof::Complete);
+        assert_eq!(first.after(round(start + GAP / 2), start, GAP), first);
+        assert_eq!(first.after(round(start + GAP), start, GAP), Proof::Complete);
+        let slow = Proof::None.after(Round { began: start, last: start + GAP }, start, GAP);
+        assert_eq!(
+            slow.after(round(start + GAP), start, GAP),
+            slow,
+            "one of the folders was only just looked at"
+        );
     }
 
     #[test]
     fn a_round_waits_for_the_slowest_folder() {
         let mut rounds = Rounds::default();
         let at = Instant::now();
-        rounds.asked(1, at);
-        assert_eq!(rounds.answered("INBOX", 1), None, "unknown folders answer nothing");
+        rounds.asked(1);
+        assert_eq!(rounds.answered("INBOX", 1, at), None, "unknown folders answer nothing");
         rounds.watch(["INBOX".to_owned(), "Junk".to_owned()]);
-        assert_eq!(rounds.answered("INBOX", 1), None);
-        assert_eq!(rounds.answered("Junk", 1), Some(Round { asked: at }));
+        assert_eq!(rounds.answered("INBOX", 1, at), None);
+        // Away for a while: what counts is when it was looked at, not when that was asked for.
+        assert_eq!(rounds.answered("INBOX", 1, at + GAP / 2), None);
+        let last = at + 6 * GAP;
+        assert_eq!(rounds.answered("Junk", 1, last), Some(Round { began: at, last }));
         assert!(!rounds.is_pending());
     }
 }

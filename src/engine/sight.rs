@@ -61,7 +61,7 @@ impl Engine {
         }
         let Some(desk) = self.desks.get_mut(&place.mailbox) else { return };
         desk.synced(synced);
-        if let Some(round) = desk.rounds.answered(&place.folder, synced.round) {
+        if let Some(round) = desk.rounds.answered(&place.folder, synced.round, synced.started) {
             self.round_complete(&place.mailbox, round);
         }
         self.note_observed();

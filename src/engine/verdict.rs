@@ -38,7 +38,7 @@ impl Engine {
                 && !desk.rounds.is_pending()
             {
                 let number = desk.outlook.ask_round();
-                desk.rounds.asked(number, now);
+                desk.rounds.asked(number);
             }
         }
         let at = self.clock.at(now);
