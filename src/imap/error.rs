@@ -1,7 +1,7 @@
 //! Why a mailbox cannot be watched.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much of a server's own words an error repeats, in characters.
 const WORDS: usize = 300;
@@ -94,6 +94,15 @@ impl Error {
             Self::Protocol(_) => Reason::Protocol,
             Self::Closed(_) => Reason::Closed,
             Self::Refused { .. } => Reason::Other,
+        }
+    }
+
+    /// When what failed, as known at `now`, began: a server that does not answer was gone when it was asked.
+    #[must_use]
+    pub fn began(&self, now: Instant) -> Instant {
+        match self {
+            Self::Timeout { limit, .. } => now.checked_sub(*limit).unwrap_or(now),
+            _ => now,
         }
     }
 

@@ -86,7 +86,8 @@ async fn outage(parts: &Parts, since: Timestamp, mut due: Instant, told_at: &mut
             *told_at = Some(Instant::now());
             let memory = parts.memory.borrow().clone();
             let desk = desk(&config, now);
-            let letter = text::emergency(since, memory.results, &memory.open, &desk);
+            let open = (parts.readiness.borrow().role == Role::Active).then_some(&*memory.open);
+            let letter = text::emergency(since, memory.results, open, &desk);
             let thread = thread(now, first);
             first.get_or_insert(now);
             let tell = tell(parts, &config, &letter, &thread, None, &heard);

@@ -171,7 +171,7 @@ impl Watcher {
         } else {
             warn!(mailbox, folder, %reason, retry_in_s, "mailbox cannot be watched: {error}");
         }
-        let since = *self.lost_since.get_or_insert_with(Instant::now);
+        let since = *self.lost_since.get_or_insert_with(|| error.began(Instant::now()));
         let lost =
             Lost { place: Arc::clone(&self.place), since, reason, detail: error.to_string(), retry_in };
         let _ = self.tell(Event::Lost(lost)).await;

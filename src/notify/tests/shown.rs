@@ -212,8 +212,9 @@ fn asides() {
     let now = desk(at(62, 0));
     let text = [
         shown("test", &text::test(&now, "Discord")),
-        shown("emergency", &text::emergency(at(61, 0), 14, &open, &now)),
-        shown("emergency, nothing open", &text::emergency(at(61, 0), 0, &[], &now)),
+        shown("emergency", &text::emergency(at(61, 0), 14, Some(&open), &now)),
+        shown("emergency from the start on", &text::emergency(at(61, 0), 0, None, &now)),
+        shown("emergency, nothing open", &text::emergency(at(61, 0), 0, Some(&[]), &now)),
         shown("emergency over", &text::emergency_over(at(61, 0), &now)),
         shown("nothing", &compose(Telling::Opened, &[], &now)),
     ];

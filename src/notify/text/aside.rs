@@ -25,9 +25,15 @@ pub fn test(place: &Desk, channel: &str) -> Letter {
     }
 }
 
-/// The database is gone: told from memory. `results_waiting` are not written yet, `open` are the incidents known.
+/// The database is gone: told from memory. `results_waiting` are not written yet, `open` are the incidents known; `None`: the
+/// database was not there when we started, and nobody knows.
 #[must_use]
-pub fn emergency(since: Timestamp, results_waiting: usize, open: &[Incident], place: &Desk) -> Letter {
+pub fn emergency(
+    since: Timestamp,
+    results_waiting: usize,
+    open: Option<&[Incident]>,
+    place: &Desk,
+) -> Letter {
     let lasted = duration(between(since, place.now));
     let open_words = |incident: &Incident| {
         let what = match incident.kind {
@@ -43,9 +49,9 @@ pub fn emergency(since: Timestamp, results_waiting: usize, open: &[Incident], pl
         facts: vec![
             fact("Since", format!("{} (for {lasted})", place.moment(since))),
             fact("Results waiting", format!("{results_waiting}, kept in memory")),
-            fact("Open incidents", open.len().to_string()),
+            fact("Open incidents", open.map_or("not known".to_owned(), |open| open.len().to_string())),
         ],
-        items: open.iter().map(open_words).collect(),
+        items: open.unwrap_or_default().iter().map(open_words).collect(),
         names: Vec::new(),
         remarks: vec![
             "This comes from memory; nothing newer can be told until the database is back.".to_owned(),
@@ -57,9 +63,10 @@ pub fn emergency(since: Timestamp, results_waiting: usize, open: &[Incident], pl
             format!(
                 "MailDT's database has been unreachable since {}: no probes are sent, alerts wait; {}.",
                 place.moment(since),
-                match open.len() {
-                    0 => "no incident was open".to_owned(),
-                    open =>
+                match open.map(<[Incident]>::len) {
+                    None => "it was so when MailDT started, and what was open is not known".to_owned(),
+                    Some(0) => "no incident was open".to_owned(),
+                    Some(open) =>
                         format!("{} known from memory", count(open, "open incident is", "open incidents are")),
                 }
             ),

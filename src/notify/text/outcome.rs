@@ -26,7 +26,7 @@ pub(super) fn compose(incident: &Incident, desk: &Desk) -> Letter {
     let mut facts = vec![fact("Lasted", format!("{lasted}, from {from} until {}", desk.moment(end)))];
     facts.extend(failures(incident).map(|failures| fact("Failed", failures.value)));
     if let Resolution::Recovered { latency: Some(latency) } = of(incident) {
-        facts.push(fact("Arrived after", duration(*latency)));
+        facts.push(fact("Newest probe took", duration(*latency)));
     }
     facts.push(first_failure(incident, desk));
     Letter {
@@ -136,8 +136,7 @@ fn remarks(incident: &Incident) -> Vec<String> {
         (Resolution::Recovered { .. }, Kind::Missing) if details.outstanding > 0 => {
             let number = usize::try_from(details.outstanding).unwrap_or(usize::MAX);
             let (probes, have) = (count(number, "probe", "probes"), if number == 1 { "has" } else { "have" });
-            remarks
-                .push(format!("{probes} from the time of the incident {have} not arrived to this moment."));
+            remarks.push(format!("{probes} from the time of the incident {have} not arrived so far."));
         }
         (Resolution::Recovered { .. }, Kind::SenderUnreachable) => {
             remarks.push("Whether mail arrives, the probes that go out now will tell.".to_owned());

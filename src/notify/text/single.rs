@@ -15,13 +15,13 @@ pub(super) fn compose(telling: Telling, incident: &Incident, desk: &Desk) -> Let
     let still = (telling == Telling::Reminder).then(|| incident.lasted(desk.now));
     let evidence = &incident.details.latest;
     let over = outcome::already(incident, desk);
-    let (mark, over) = over.map_or(("", String::new()), |over| (" (over by now)", format!(" {over}")));
+    let (mark, over) = over.map_or(("", None), |over| (" (over by now)", Some(over)));
     let mut remarks = proof::remarks(evidence, &name(incident), desk);
     remarks.extend(disclaimers(incident));
     Letter {
         tone: if incident.is_open() { tone(incident.kind) } else { Tone::Neutral },
         subject: format!("{PREFIX}{}{mark}", heading(incident, still.map(roughly).as_deref())),
-        lead: lead(incident, still.map(duration).as_deref(), desk) + &over,
+        lead: followed(lead(incident, still.map(duration).as_deref(), desk), over.as_deref()),
         facts: facts(incident, desk),
         items: items(incident),
         names: names(incident),
@@ -48,8 +48,10 @@ fn heading(incident: &Incident, still: Option<&str>) -> String {
         }
         (Kind::MailboxUnreachable, None) => format!("Mailbox unreadable: {who}"),
         (Kind::MailboxUnreachable, Some(since)) => format!("Mailbox still unreadable: {who} ({since})"),
-        (Kind::ChannelDown, None) => format!("Alert channel down: {who}"),
-        (Kind::ChannelDown, Some(since)) => format!("Alert channel still down: {who} ({since})"),
+        (Kind::ChannelDown, None) => format!("Alert channel down: {}", channel(incident)),
+        (Kind::ChannelDown, Some(since)) => {
+            format!("Alert channel still down: {} ({since})", channel(incident))
+        }
     }
 }
 
@@ -86,9 +88,11 @@ fn lead(incident: &Incident, still: Option<&str>, desk: &Desk) -> String {
             format!("We are{still} blind{for_long}: mailbox {who} cannot be read ({why}).")
         }
         (Kind::ChannelDown, Evidence::Undeliverable { refused: true, .. }) => {
-            format!("Alert channel {who}{still} refuses what we send{for_long}: {why}")
+            format!("Alert channel {}{still} refuses what we send{for_long}: {why}", channel(incident))
         }
-        (Kind::ChannelDown, _) => format!("Alerts{still} do not get out by {who}{for_long}: {why}"),
+        (Kind::ChannelDown, _) => {
+            format!("Alerts{still} do not get out by {}{for_long}: {why}", channel(incident))
+        }
     }
 }
 
@@ -180,15 +184,39 @@ fn names(incident: &Incident) -> Vec<String> {
     incident.details.concerned.iter().take(shown).map(|concerned| concerned.name.clone()).collect()
 }
 
+/// An alert channel; of alert mail the address that gets none, as others may get theirs.
+fn channel(incident: &Incident) -> String {
+    match &incident.details.latest {
+        Evidence::Undeliverable { channel, .. } if channel.contains('@') => {
+            format!("{} to {}", name(incident), super::words::foreign(channel))
+        }
+        _ => name(incident),
+    }
+}
+
+/// A sentence, and another one if there is one.
+fn followed(mut first: String, second: Option<&str>) -> String {
+    if let Some(second) = second {
+        first.push_str(if first.ends_with(['.', '!', '?']) { " " } else { ". " });
+        first.push_str(second);
+    }
+    first
+}
+
 /// What the kind of an incident does not mean.
 pub(super) fn disclaimers(incident: &Incident) -> Vec<String> {
     let refused = matches!(incident.details.latest, Evidence::Undeliverable { refused: true, .. });
     let remark = match incident.kind {
+        Kind::SenderUnreachable if matches!(incident.details.latest, Evidence::Unanswered { .. }) => {
+            "They are looked for like any other, and are not sent again."
+        }
         Kind::SenderUnreachable => "Nothing can be sent, so nothing is known about delivery.",
         Kind::MailboxUnreachable => {
             "This is not a report of missing mail: whether mail arrives is not known. Verdicts wait, and alerts of \
              missing mail pause until the mailbox can be read."
         }
+        // It did work again.
+        Kind::ChannelDown if !incident.is_open() => return Vec::new(),
         Kind::ChannelDown if refused => {
             "It is left alone until its setting changes or a test alert gets through. Probing goes on."
         }

@@ -126,7 +126,12 @@ impl Webhook {
     fn said(&self, status: StatusCode, answer: &Answer) -> String {
         let message = answer.message.as_deref().filter(|message| !message.is_empty());
         match message.or_else(|| status.canonical_reason()) {
-            Some(words) => format!("{} {}", status.as_u16(), self.mask(words)),
+            Some(words) => {
+                let code = status.as_u16().to_string();
+                // Discord says "404: Not Found".
+                let words = words.trim_start_matches(code.as_str()).trim_start_matches([':', ' ']);
+                format!("{code} {}", self.mask(words))
+            }
             None => status.as_u16().to_string(),
         }
     }
