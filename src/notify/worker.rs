@@ -29,6 +29,8 @@ const POLL: Duration = Duration::from_secs(5);
 const BREATH: Duration = Duration::from_millis(100);
 /// How long a send that is under way may take when told to stop.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Incidents of a message that are named in the log.
+const LOGGED: usize = 20;
 /// No server's wish for a pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
@@ -132,7 +134,7 @@ impl Worker {
     /// Does what there is to do, and tells how long to wait for more.
     async fn work(&mut self, stop: &CancellationToken) -> Result<Duration, Error> {
         self.write_back().await?;
-        if self.health.refused().is_some() && !self.parts.store.is_channel_refused(&self.channel).await? {
+        if self.health.is_down() && !self.parts.store.is_channel_in_trouble(&self.channel).await? {
             info!(channel = self.channel.name(), "a test alert got through: alerts are told there again");
             self.health.worked(self.now(), None);
         }
@@ -227,10 +229,12 @@ impl Worker {
         let number = rows.iter().map(|row| row.tries).max().unwrap_or_default().unsigned_abs() + 1;
         let tried = Box::pin(attempt(&self.transport, &parcel, stop)).await;
         if tried.outcome == Outcome::Delivered {
-            let incidents = incidents.iter().map(|incident| incident.id.to_string()).collect::<Vec<_>>();
+            let incidents = incidents.iter().take(LOGGED).map(|incident| incident.id.to_string());
+            let incidents = incidents.collect::<Vec<_>>();
             info!(
                 channel = self.channel.name(),
                 event = first.telling.as_str(),
+                notifications = claimed.len(),
                 incidents = incidents.join(" "),
                 "told"
             );

@@ -48,17 +48,18 @@ impl Store {
         .await
     }
 
-    /// Whether the refusal of a channel still stands. A test alert that got through takes it away.
+    /// Whether a refusal by a channel, or its failing, still stands. A test alert that got through takes both away.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn is_channel_refused(&self, channel: &Channel) -> Result<bool, Error> {
+    pub async fn is_channel_in_trouble(&self, channel: &Channel) -> Result<bool, Error> {
         let channel = channel.to_string();
-        self.run("is_channel_refused", async |client| {
+        self.run("is_channel_in_trouble", async |client| {
             let statement = client
                 .prepare_cached(
-                    "-- is_channel_refused()
-                     select exists (select 1 from maildt.channels where channel = $1 and refused is not null)",
+                    "-- is_channel_in_trouble()
+                     select exists (select 1 from maildt.channels
+                         where channel = $1 and (refused is not null or failing_since is not null))",
                 )
                 .await?;
             Ok(client.query_one(&statement, &[&channel]).await?.try_get(0)?)

@@ -145,3 +145,17 @@ fn an_end_is_told_only_where_something_was_told_or_will_be() {
     change(&database, "delete from maildt.notifications where event = 'opened'");
     assert!(unheard());
 }
+
+#[test]
+fn a_test_alert_that_got_through_ends_failing_as_well_as_a_refusal() {
+    let (database, store) = outage(0, 0);
+    let in_trouble = || runtime().block_on(store.is_channel_in_trouble(&Channel::Discord)).unwrap();
+    assert!(!in_trouble());
+    for trouble in ["failing_since = now()", "failing_since = now(), refused = 'x'"] {
+        change(&database, "insert into maildt.channels (channel) values ('discord') on conflict do nothing");
+        change(&database, &format!("update maildt.channels set {trouble}"));
+        assert!(in_trouble(), "{trouble}");
+        assert!(runtime().block_on(store.channel_works(&Channel::Discord)).unwrap());
+        assert!(!in_trouble(), "{trouble}");
+    }
+}
