@@ -338,7 +338,9 @@ impl App {
     pub fn await_active(&self) {
         eventually(s(20), "it is ready and active", || {
             self.ready()?;
-            so(self.metrics()?.count("maildt_active") > 0.5, || "maildt_active is 0".to_owned())
+            so(self.metrics()?.count("maildt_active") > 0.5, || "maildt_active is 0".to_owned())?;
+            // What is in the database from here on is not taken up any more.
+            so(self.log().contains("taking up the work"), || "the work is not taken up".to_owned())
         });
     }
 
