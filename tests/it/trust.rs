@@ -165,9 +165,12 @@ fn a_mailbox_with_100000_foreign_messages_is_watched_within_seconds_and_left_alo
     let took = started.elapsed();
     assert!(took < s(15), "from the start to the first delivery: {took:?}");
     eventually(s(30), "the probe is removed", || same(&world.mail().count("INBOX"), &100_000));
-    let after = world.mail().names("INBOX");
-    let changed: Vec<_> = after.iter().filter(|name| !before.contains(*name)).take(5).collect();
-    assert!(after == before, "a foreign message was removed or flagged: {changed:?}");
+    // Dovecot has forgotten the probe a moment before its file is gone.
+    eventually(s(30), "all the others are as they were", || {
+        let after = world.mail().names("INBOX");
+        let changed = after.iter().filter(|name| !before.contains(*name)).take(5);
+        so(after == before, || format!("removed or flagged: {:?}", changed.collect::<Vec<_>>()))
+    });
     assert!(app.metrics().unwrap().sum("maildt_foreign_tokens_total") < 0.5);
 }
 
