@@ -41,10 +41,11 @@ pub use limits::Limits;
 pub use log::LogFormat;
 pub use parse::{Network, duration as parse_duration, is_loopback, show_duration};
 pub use problem::{Fault, Origin, Place, Problem, Problems};
-pub use recipient::{Provisioned, RecipientDefaults, return_mode as parse_return_mode};
+pub use recipient::{RecipientDefaults, Refusal, return_mode as parse_return_mode};
 pub use web::{Proxy, PublicUrl};
 
 use crate::domain::quiet::Quiet;
+use crate::domain::recipient::Wanted;
 use crate::secret::Secret;
 use jiff::Timestamp;
 use problem::{Findings, Late};
@@ -69,7 +70,7 @@ pub struct Config {
     pub senders: BTreeMap<String, Arc<Sender>>,
     /// Watched accounts by name; the environment's is `default`.
     pub mailboxes: BTreeMap<String, Arc<Mailbox>>,
-    pub recipients: Vec<Provisioned>,
+    pub recipients: Vec<Wanted>,
     pub defaults: RecipientDefaults,
     /// Between two full syncs of a folder.
     pub check_interval: Duration,

@@ -147,7 +147,14 @@ impl Scheduler {
         let mut pause = Duration::from_secs(1);
         let senders: Vec<&str> = self.pools.keys().map(String::as_str).collect();
         for due in self.store.outstanding(&senders).await? {
-            let (Some(outgoing), Some(wait)) = (self.pools.get(&due.sender), due.wait) else { continue };
+            let Some(outgoing) = self.pools.get(&due.sender) else { continue };
+            if due.requested {
+                // Few, and somebody waits for them: the throttle is for the schedule.
+                let room = outgoing.room();
+                self.claim_requested(&due, outgoing, room, doubtful, sends, abort).await?;
+                pause = Self::QUANTUM;
+            }
+            let Some(wait) = due.wait else { continue };
             if !wait.is_zero() {
                 pause = pause.min(wait);
                 continue;
@@ -196,6 +203,40 @@ impl Scheduler {
             }
         }
         Ok(self.start_all(claim.claimed, outgoing, sends, abort))
+    }
+
+    /// Starts the probes that people ask for.
+    async fn claim_requested(
+        &self,
+        asked: &Outstanding,
+        outgoing: &Outgoing,
+        room: usize,
+        doubtful: &mut Vec<ProbeId>,
+        sends: &TaskTracker,
+        abort: &CancellationToken,
+    ) -> Result<(), Error> {
+        if room == 0 {
+            return Ok(());
+        }
+        let mut touched = Vec::new();
+        let (key, sender) = (self.keys.current_id, asked.sender.as_str());
+        let claimed = self.store.claim_requested(self.fence, key, sender, room, &mut touched).await;
+        match claimed {
+            Ok(claimed) => {
+                for claimed in claimed {
+                    self.start(claimed, outgoing, sends, abort);
+                }
+                Ok(())
+            }
+            Err(reason @ Error::Refused { .. }) => {
+                error!(sender, %reason, "the probes that were asked for cannot be claimed");
+                Ok(())
+            }
+            Err(reason) => {
+                doubtful.append(&mut touched);
+                Err(reason)
+            }
+        }
     }
 
     /// Sends a deferred probe again.

@@ -60,13 +60,12 @@ pub(super) async fn hold(service: &Arc<Service>, store: Store) -> anyhow::Result
 pub(super) async fn provision(service: &Service, store: &Store) {
     let config = Arc::clone(&service.config.borrow());
     loop {
-        let recipients: Vec<_> = config.recipients.iter().map(super::reload::provisioned).collect();
         #[expect(clippy::cast_precision_loss, reason = "a count of recipients")]
-        let count = recipients.len().max(1) as f64;
+        let count = config.recipients.len().max(1) as f64;
         // Within a few seconds, so that what is wrong with all of them from the start on is one alert; more than a sender
         // can take wait for it anyway.
         let spread_s = ((count * 0.003).max(5.0) / count).min(0.1);
-        match store.provision(&recipients, spread_s).await {
+        match store.provision(&config.recipients, spread_s).await {
             Ok(done) => {
                 if done != crate::store::Provisioning::default() {
                     info!(

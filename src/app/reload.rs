@@ -8,8 +8,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::clock;
-use crate::config::{self, Config};
-use crate::store::{Provisioned, Store};
+use crate::config::Config;
+use crate::store::Store;
 
 use super::{Origin, Service, office};
 
@@ -94,23 +94,4 @@ pub(super) fn needs_new_term(old: &Config, new: &Config) -> bool {
         || old.tls_ca_file != new.tls_ca_file
         // The file's content may have changed.
         || new.tls_ca_file.is_some()
-}
-
-/// A recipient of the file as the database takes it.
-pub(super) fn provisioned(recipient: &config::Provisioned) -> Provisioned {
-    let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
-    Provisioned {
-        name: recipient.name.clone(),
-        address: recipient.address.to_string(),
-        sender: recipient.sender.clone(),
-        mailbox: recipient.mailbox.clone(),
-        return_mode: recipient.return_mode,
-        interval_s: seconds(recipient.interval),
-        alert_threshold_s: seconds(recipient.alert_threshold),
-        alert_after: i32::try_from(recipient.alert_after).unwrap_or(i32::MAX),
-        discord: recipient.discord,
-        email: recipient.email,
-        muted_until: recipient.muted_until,
-        active: recipient.active,
-    }
 }

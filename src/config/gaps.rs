@@ -3,16 +3,17 @@
 use super::Purpose;
 use super::alerts::Alerts;
 use super::problem::{Fault, Findings, Origin, Place};
-use super::recipient::{Provisioned, Surroundings};
+use super::recipient::Surroundings;
 use super::source::Source;
 use super::table::Table;
+use crate::domain::recipient::Wanted;
 
 /// Refuses half a way for mail, and warns of what is missing besides.
 pub(super) fn tell(
     source: &Source,
     around: &Surroundings<'_>,
     alerts: &Alerts,
-    recipients: &[Provisioned],
+    recipients: &[Wanted],
     purpose: Purpose,
     findings: &mut Findings,
 ) {
@@ -69,8 +70,8 @@ pub(super) fn tell(
 }
 
 /// Channels that no recipient of the file may use are hardly meant.
-fn warn_of_silence(top: &Table, alerts: &Alerts, recipients: &[Provisioned], findings: &mut Findings) {
-    let is_told = |recipient: &Provisioned| {
+fn warn_of_silence(top: &Table, alerts: &Alerts, recipients: &[Wanted], findings: &mut Findings) {
+    let is_told = |recipient: &Wanted| {
         recipient.discord && alerts.discord.is_some() || recipient.email && !alerts.mail.is_empty()
     };
     if !alerts.has_channel() || recipients.is_empty() || recipients.iter().any(is_told) {

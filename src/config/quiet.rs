@@ -10,11 +10,12 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::parse;
 use super::problem::{Fault, Findings};
-use super::recipient::{Provisioned, timestamp};
+use super::recipient::timestamp;
 use super::setting;
 use super::source::Source;
 use super::table::{Table, bounded};
 use crate::domain::quiet::{Days, End, Quiet, Weekly, When, Window, short_name};
+use crate::domain::recipient::Wanted;
 
 const KEYS: [&str; 8] = ["name", "recipients", "from", "to", "days", "start", "end", "duration"];
 /// What belongs to a window that is there once, and to one that comes back.
@@ -27,7 +28,7 @@ const WEEK: Duration = Duration::from_hours(7 * 24);
 pub(super) fn read(
     source: &Source,
     tz: &TimeZone,
-    recipients: &[Provisioned],
+    recipients: &[Wanted],
     findings: &mut Findings,
 ) -> Option<Quiet> {
     let top = &source.top;
@@ -215,7 +216,7 @@ fn days(text: &str) -> Result<Days, Fault> {
 }
 
 /// Recipients may also be made elsewhere than in the file, so that an unknown name is no error.
-fn warn_of_unknown(table: &Table, window: &Window, recipients: &[Provisioned], findings: &mut Findings) {
+fn warn_of_unknown(table: &Table, window: &Window, recipients: &[Wanted], findings: &mut Findings) {
     let known: Vec<&str> = recipients.iter().map(|recipient| recipient.name.as_str()).collect();
     for name in window.recipients.iter().flatten().filter(|name| !known.contains(&&***name)) {
         let meant = match setting::nearest(name, known.iter().copied()) {

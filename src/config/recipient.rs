@@ -1,18 +1,22 @@
 //! Recipients that the file provisions.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
+use figment::value::{Dict, Value};
 use jiff::Timestamp;
 
+use super::Config;
 use super::account::{Mailbox, Sender};
 use super::accounts::Accounts;
 use super::limits::Limits;
 use super::parse;
 use super::placeholder;
-use super::problem::{Fault, Findings};
+use super::problem::{Fault, Findings, Problem};
 use super::table::{Table, bounded};
 use crate::domain::address::MailAddress;
+use crate::domain::recipient::Wanted;
 use crate::domain::return_mode::ReturnMode;
 
 /// The longest interval between two probes.
@@ -42,26 +46,51 @@ pub struct RecipientDefaults {
     pub alert_threshold: Duration,
 }
 
-/// A recipient as the file wants it. The file wins over the database; the name is the key between them.
+/// What is wrong with one field that somebody gave for a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provisioned {
-    /// Unique; the label in metrics.
-    pub name: String,
-    pub address: MailAddress,
-    /// A key of [`super::Config::senders`].
-    pub sender: String,
-    /// A key of [`super::Config::mailboxes`].
-    pub mailbox: String,
-    pub return_mode: ReturnMode,
-    pub interval: Duration,
-    /// From acceptance to the deadline.
-    pub alert_threshold: Duration,
-    /// Consecutive failures that open an incident; at least 1.
-    pub alert_after: u32,
-    pub discord: bool,
-    pub email: bool,
-    pub muted_until: Option<Timestamp>,
-    pub active: bool,
+pub struct Refusal {
+    /// As the file calls it.
+    pub field: String,
+    pub fault: Fault,
+}
+
+impl Config {
+    /// What a form or the API wants of a recipient: the same fields, rules and words as in the file. What is absent, `null`
+    /// or blank gets its default.
+    ///
+    /// # Errors
+    /// With everything that is wrong, a field at a time. Whether the name is free only the database knows.
+    pub fn recipient(
+        &self,
+        fields: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Wanted, Vec<Refusal>> {
+        let given: Dict = fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .filter_map(|(name, value)| Some((name.clone(), Value::serialize(value).ok()?)))
+            .collect();
+        let senders = Accounts { built: self.senders.clone(), named: self.senders.keys().cloned().collect() };
+        let mailboxes =
+            Accounts { built: self.mailboxes.clone(), named: self.mailboxes.keys().cloned().collect() };
+        let around = Surroundings {
+            senders: &senders,
+            mailboxes: &mailboxes,
+            defaults: self.defaults,
+            limits: &self.limits,
+        };
+        let table = Table::nested("recipient", &given, "", Path::new(""));
+        let mut findings = Findings::default();
+        table.refuse_unknown(&KEYS, &mut findings);
+        let wanted = read_one(&table, &around, &mut findings);
+        let refusals = findings.finish().err().into_iter().flat_map(|problems| {
+            let refusal = |problem: &Problem| Refusal {
+                field: problem.place.setting.trim_start_matches("recipient.").to_owned(),
+                fault: problem.fault.clone(),
+            };
+            problems.iter().map(refusal).collect::<Vec<_>>()
+        });
+        wanted.ok_or_else(|| refusals.collect())
+    }
 }
 
 /// What recipients are checked against.
@@ -73,7 +102,7 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// Reads all recipients and sees that their names are unique.
-pub(super) fn read(tables: &[Table], around: &Surroundings<'_>, findings: &mut Findings) -> Vec<Provisioned> {
+pub(super) fn read(tables: &[Table], around: &Surroundings<'_>, findings: &mut Findings) -> Vec<Wanted> {
     let mut names = BTreeSet::new();
     let mut recipients = Vec::new();
     for table in tables {
@@ -90,7 +119,7 @@ pub(super) fn read(tables: &[Table], around: &Surroundings<'_>, findings: &mut F
     recipients
 }
 
-fn read_one(table: &Table, around: &Surroundings<'_>, findings: &mut Findings) -> Option<Provisioned> {
+fn read_one(table: &Table, around: &Surroundings<'_>, findings: &mut Findings) -> Option<Wanted> {
     let address = if table.has("address") {
         table.parsed("address", findings, |text| {
             let fault =
@@ -128,7 +157,7 @@ fn read_one(table: &Table, around: &Surroundings<'_>, findings: &mut Findings) -
         let real = placeholder::refuse_address(address.as_str(), &account.account.host);
         findings.keep(&table.place("address"), real)?;
     }
-    Some(Provisioned {
+    Some(Wanted {
         name: name?.unwrap_or_else(|| address.to_string()),
         address,
         sender,

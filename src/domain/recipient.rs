@@ -5,8 +5,31 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::address::MailAddress;
 use super::id::RecipientId;
 pub use super::return_mode::ReturnMode;
+
+/// What somebody wants of a recipient, valid and complete: from the configuration file, a form or the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Unique; the label in metrics, and the key between file and database.
+    pub name: String,
+    pub address: MailAddress,
+    /// A key of [`crate::config::Config::senders`].
+    pub sender: String,
+    /// A key of [`crate::config::Config::mailboxes`].
+    pub mailbox: String,
+    pub return_mode: ReturnMode,
+    pub interval: Duration,
+    /// From acceptance to the deadline.
+    pub alert_threshold: Duration,
+    /// Consecutive failures that open an incident; at least 1.
+    pub alert_after: u32,
+    pub discord: bool,
+    pub email: bool,
+    pub muted_until: Option<Timestamp>,
+    pub active: bool,
+}
 
 /// A recipient as the database has it.
 #[expect(clippy::struct_excessive_bools, reason = "independent switches of the user")]
@@ -30,6 +53,8 @@ pub struct Recipient {
     /// Managed by the configuration file.
     pub provisioned: bool,
     pub next_due_at: Timestamp,
+    /// Counts edits, so that two people do not overwrite each other.
+    pub version: i32,
 }
 
 impl Recipient {

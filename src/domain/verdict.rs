@@ -41,6 +41,8 @@ pub enum Placement {
 }
 
 impl Placement {
+    pub const ALL: [Self; 3] = [Self::Inbox, Self::Junk, Self::Other];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,6 +72,20 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// How a recipient stands whose last probe ended like this, as long as it is active and its mailbox is observed.
+    #[must_use]
+    pub fn after(verdict: Verdict, placement: Option<Placement>) -> Self {
+        match verdict {
+            Verdict::Delivered if placement == Some(Placement::Junk) => Self::Junk,
+            Verdict::Delivered => Self::Ok,
+            Verdict::Late => Self::Late,
+            Verdict::Missing => Self::Missing,
+            Verdict::SendFailed => Self::SendFailed,
+            Verdict::Bounced => Self::Bounced,
+            Verdict::Inconclusive => Self::Unknown,
+        }
+    }
+
     pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::Late,

@@ -175,13 +175,7 @@ impl Standings {
             _ if !entry.active => Standing::Paused,
             _ if self.blind.contains(&entry.mailbox) => Standing::Unknown,
             None => Standing::Pending,
-            Some((Verdict::Delivered, Some(Placement::Junk))) => Standing::Junk,
-            Some((Verdict::Delivered, _)) => Standing::Ok,
-            Some((Verdict::Late, _)) => Standing::Late,
-            Some((Verdict::Missing, _)) => Standing::Missing,
-            Some((Verdict::SendFailed, _)) => Standing::SendFailed,
-            Some((Verdict::Bounced, _)) => Standing::Bounced,
-            Some((Verdict::Inconclusive, _)) => Standing::Unknown,
+            Some((verdict, placement)) => Standing::after(verdict, placement),
         };
         metrics.set_standing(standing);
     }

@@ -86,7 +86,7 @@ impl Store {
                          when 'delivered' then case p.placement when 'junk' then 'j' else 'd' end
                          when 'late' then 'l' when 'missing' then 'm' when 'send_failed' then 's' when 'bounced' then 'b'
                          when 'inconclusive' then 'i' else '.' end as mark
-                     from maildt.probes p where p.recipient_id = r.id
+                     from maildt.probes p where p.recipient_id = r.id and p.kind = 'scheduled'
                      order by p.created_at desc limit {TRACE}) probe) trace on true
              where r.deleted_at is null"
         );
@@ -150,11 +150,10 @@ fn last(row: &Row) -> Result<Option<Last>, Problem> {
     let Some(verdict) = row::optional(row, "result", &Verdict::ALL, Verdict::as_str)? else {
         return Ok(None);
     };
-    let placements = [Placement::Inbox, Placement::Junk, Placement::Other];
     Ok(Some(Last {
         verdict,
         at: row.try_get("result_at")?,
-        placement: row::optional(row, "placement", &placements, Placement::as_str)?,
+        placement: row::optional(row, "placement", &Placement::ALL, Placement::as_str)?,
         folder: row.try_get("folder")?,
         latency_ms: row.try_get("latency_ms")?,
         estimated: row.try_get("latency_estimated")?,

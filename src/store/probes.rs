@@ -175,15 +175,16 @@ impl Store {
                 .await?;
             rows.iter()
                 .map(|row| {
-                    let result: Option<&str> = row.try_get("result")?;
-                    let placement: Option<&str> = row.try_get("placement")?;
                     let latency: Option<f64> = row.try_get("latency_ms")?;
                     Ok(Memory {
                         recipient: RecipientId(row.try_get("id")?),
-                        last_result: Verdict::ALL.into_iter().find(|v| Some(v.as_str()) == result),
-                        last_placement: [Placement::Inbox, Placement::Junk, Placement::Other]
-                            .into_iter()
-                            .find(|p| Some(p.as_str()) == placement),
+                        last_result: row::optional(row, "result", &Verdict::ALL, Verdict::as_str)?,
+                        last_placement: row::optional(
+                            row,
+                            "placement",
+                            &Placement::ALL,
+                            Placement::as_str,
+                        )?,
                         last_latency_s: latency.map(|ms| ms / 1000.0),
                         last_success_at: row.try_get("success_at")?,
                         last_send_at: row.try_get("sent_at")?,

@@ -1,30 +1,15 @@
 //! Recipients, and bringing those of the configuration file into the database.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use tokio_postgres::types::ToSql;
 
-use crate::domain::recipient::{Recipient, ReturnMode};
+use crate::domain::recipient::{Recipient, Wanted};
 
 use super::row::RECIPIENT;
 use super::{Error, Store, row};
-
-/// A recipient as the configuration file has it. `name` is the key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provisioned {
-    pub name: String,
-    pub address: String,
-    pub sender: String,
-    pub mailbox: String,
-    pub return_mode: ReturnMode,
-    pub interval_s: i32,
-    pub alert_threshold_s: i32,
-    pub alert_after: i32,
-    pub discord: bool,
-    pub email: bool,
-    pub muted_until: Option<jiff::Timestamp>,
-    pub active: bool,
-}
 
 /// What provisioning changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +52,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn provision(&self, recipients: &[Provisioned], spread_s: f64) -> Result<Provisioning, Error> {
+    pub async fn provision(&self, recipients: &[Wanted], spread_s: f64) -> Result<Provisioning, Error> {
         self.run_tx("provision", async |tx| {
             // Two instances that start together take turns.
             tx.execute("-- provision()\nselect recipients from maildt.revision for update", &[]).await?;
@@ -109,24 +94,10 @@ impl Store {
                 })
                 .collect();
             let upserts = recipients.iter().zip(&delays).map(async |(recipient, delay)| {
-                tx.execute(
-                    &statement,
-                    &[
-                        &recipient.name,
-                        &recipient.address,
-                        &recipient.sender,
-                        &recipient.mailbox,
-                        &recipient.return_mode.as_str(),
-                        &recipient.interval_s,
-                        &recipient.alert_threshold_s,
-                        &recipient.alert_after,
-                        &recipient.discord,
-                        &recipient.email,
-                        &recipient.muted_until,
-                        &recipient.active,
-                        delay,
-                    ],
-                )
+                let values = Values::of(recipient);
+                let mut all = values.all().to_vec();
+                all.push(delay);
+                tx.execute(&statement, &all)
                 .await
             });
             for (recipient, changed) in recipients.iter().zip(try_join_all(upserts).await?) {
@@ -151,5 +122,49 @@ impl Store {
             Ok(done)
         })
         .await
+    }
+}
+
+/// What somebody wants of a recipient, as the parameters of a statement.
+pub(super) struct Values<'a> {
+    wanted: &'a Wanted,
+    address: &'a str,
+    return_mode: &'static str,
+    interval_s: i32,
+    alert_threshold_s: i32,
+    alert_after: i32,
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn of(wanted: &'a Wanted) -> Self {
+        let whole_seconds = |duration: Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
+        Self {
+            wanted,
+            address: wanted.address.as_str(),
+            return_mode: wanted.return_mode.as_str(),
+            interval_s: whole_seconds(wanted.interval),
+            alert_threshold_s: whole_seconds(wanted.alert_threshold),
+            alert_after: i32::try_from(wanted.alert_after).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Name, address, sender, mailbox, `return_mode`, `interval_s`, `alert_threshold_s`, `alert_after`, discord, email,
+    /// `muted_until`, active.
+    pub(super) fn all(&self) -> [&(dyn ToSql + Sync); 12] {
+        let Wanted { name, sender, mailbox, discord, email, muted_until, active, .. } = self.wanted;
+        [
+            name,
+            &self.address,
+            sender,
+            mailbox,
+            &self.return_mode,
+            &self.interval_s,
+            &self.alert_threshold_s,
+            &self.alert_after,
+            discord,
+            email,
+            muted_until,
+            active,
+        ]
     }
 }

@@ -16,7 +16,7 @@ use super::{Error, Problem};
 
 /// The columns that [`recipient`] reads.
 pub(super) const RECIPIENT: &str = "r.id, r.name, r.address, r.sender, r.mailbox, r.return_mode, r.interval_s, \
-    r.alert_threshold_s, r.alert_after, r.discord, r.email, r.muted_until, r.active, r.provisioned, r.next_due_at";
+    r.alert_threshold_s, r.alert_after, r.discord, r.email, r.muted_until, r.active, r.provisioned, r.next_due_at, r.version";
 
 /// The columns that [`probe`] reads.
 pub(super) const PROBE: &str = "p.id, p.key_id, p.kind, p.sender, p.mailbox, p.return_mode, p.threshold_ms, p.due_at, \
@@ -71,6 +71,7 @@ pub(super) fn recipient(row: &Row) -> Result<Recipient, Problem> {
         active: row.try_get("active")?,
         provisioned: row.try_get("provisioned")?,
         next_due_at: row.try_get("next_due_at")?,
+        version: row.try_get("version")?,
     })
 }
 
@@ -124,12 +125,12 @@ pub(super) fn incident(row: &Row) -> Result<Incident, Problem> {
 
 fn arrival(row: &Row) -> Result<Option<Arrival>, Problem> {
     let Some(at) = row.try_get("arrived_at")? else { return Ok(None) };
-    let placements = [Placement::Inbox, Placement::Junk, Placement::Other];
     let latency: Option<f64> = row.try_get("latency_ms")?;
     Ok(Some(Arrival {
         at,
         estimated: row.try_get("latency_estimated")?,
-        placement: optional(row, "placement", &placements, Placement::as_str)?.unwrap_or(Placement::Other),
+        placement: optional(row, "placement", &Placement::ALL, Placement::as_str)?
+            .unwrap_or(Placement::Other),
         folder: Arc::from(row.try_get::<_, Option<&str>>("folder")?.unwrap_or_default()),
         latency: latency.map(|ms| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default()),
     }))

@@ -39,6 +39,8 @@ pub struct Outstanding {
     pub sender: String,
     /// Until the next recipient is due; zero when one is. `None` without any.
     pub wait: Option<Duration>,
+    /// Somebody asked for a probe.
+    pub requested: bool,
 }
 
 impl Store {
@@ -54,7 +56,9 @@ impl Store {
                     "-- outstanding()
                      select s.name,
                          extract(epoch from (select min(r.next_due_at) from maildt.recipients r
-                             where r.sender = s.name and r.active and r.deleted_at is null) - clock_timestamp())::float8
+                             where r.sender = s.name and r.active and r.deleted_at is null) - clock_timestamp())::float8,
+                         exists (select from maildt.requests q join maildt.recipients r on r.id = q.recipient_id
+                             where r.sender = s.name)
                      from unnest($1::text[]) s (name)",
                 )
                 .await?;
@@ -63,7 +67,7 @@ impl Store {
                 .map(|row| {
                     let seconds: Option<f64> = row.try_get(1)?;
                     let wait = seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX));
-                    Ok(Outstanding { sender: row.try_get(0)?, wait })
+                    Ok(Outstanding { sender: row.try_get(0)?, wait, requested: row.try_get(2)? })
                 })
                 .collect()
         })
@@ -112,7 +116,7 @@ impl Store {
                 claim.planned.push((recipient.id, next, passed + u64::from(busy)));
                 if !busy {
                     let unix_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
-                    let probe = fresh(id(unix_ms, recipient.id), key_id, &recipient, due, now);
+                    let probe = fresh((Kind::Scheduled, id(unix_ms, recipient.id)), key_id, &recipient, due, now);
                     let lag = crate::domain::probe::between(due, now);
                     let address = recipient.address.to_string();
                     claim.claimed.push(Claimed { probe, address, recipient: Some(recipient), lag });
@@ -151,11 +155,17 @@ impl Store {
 }
 
 /// A probe at the beginning of its way.
-fn fresh(id: ProbeId, key_id: i32, recipient: &Recipient, due_at: Timestamp, now: Timestamp) -> Probe {
+pub(super) fn fresh(
+    (kind, id): (Kind, ProbeId),
+    key_id: i32,
+    recipient: &Recipient,
+    due_at: Timestamp,
+    now: Timestamp,
+) -> Probe {
     Probe {
         id,
         key_id,
-        kind: Kind::Scheduled,
+        kind,
         sender: recipient.sender.clone(),
         mailbox: recipient.mailbox.clone(),
         return_mode: recipient.return_mode,
@@ -186,7 +196,7 @@ fn fresh(id: ProbeId, key_id: i32, recipient: &Recipient, due_at: Timestamp, now
 }
 
 /// Tells for each whether it was inserted.
-async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<Vec<u64>, Problem> {
+pub(super) async fn insert(tx: &Tx<'_>, claimed: &[Claimed]) -> Result<Vec<u64>, Problem> {
     let statement = tx
         .prepare_cached(
             "-- insert_probe()

@@ -47,7 +47,7 @@ pub async fn page(
         let (now, cases) = store.cases(Which::One(one)).await?;
         let case = cases.first().ok_or_else(Failure::not_found)?;
         let main = html! { h1 { "Incident " (case.incident.id) } (article(case, now, true)) p { a href="/incidents" { "All incidents" } } };
-        return Ok(layout::page(&visit, &Page { script: Some("board.js"), ..Page::new("Incident", &main) }));
+        return Ok(layout::page(&visit, &Page::new("Incident", &main)));
     }
     let before = id(&asked.before)?;
     let (now, open) = store.cases(Which::Open).await?;
@@ -71,11 +71,7 @@ pub async fn page(
     };
     Ok(layout::page(
         &visit,
-        &Page {
-            script: Some("board.js"),
-            again_without_script: before.is_none(),
-            ..Page::new("Incidents", &main)
-        },
+        &Page { again_without_script: before.is_none(), ..Page::new("Incidents", &main) },
     ))
 }
 

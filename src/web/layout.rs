@@ -8,7 +8,8 @@ use super::assets;
 use super::visit::Visit;
 
 /// The pages of the navigation.
-const PAGES: [(&str, &str); 3] = [("/", "Live"), ("/incidents", "Incidents"), ("/settings", "Settings")];
+const PAGES: [(&str, &str); 4] =
+    [("/", "Live"), ("/recipients", "Recipients"), ("/incidents", "Incidents"), ("/settings", "Settings")];
 
 /// How often a page that is live with a script loads itself again without one.
 const WITHOUT_SCRIPT_S: u64 = 30;
@@ -19,15 +20,16 @@ pub struct Page<'a> {
     pub main: &'a Markup,
     /// It loads itself again after that time.
     pub refresh: Option<Duration>,
-    /// A script of ours.
-    pub script: Option<&'static str>,
+    /// Of ours, besides what every page has.
+    pub scripts: &'static [&'static str],
+    pub styles: &'static [&'static str],
     /// Without the script it loads itself again.
     pub again_without_script: bool,
 }
 
 impl<'a> Page<'a> {
     pub fn new(title: &'a str, main: &'a Markup) -> Self {
-        Self { title, main, refresh: None, script: None, again_without_script: false }
+        Self { title, main, refresh: None, scripts: &[], styles: &[], again_without_script: false }
     }
 }
 
@@ -47,7 +49,9 @@ pub fn page(visit: &Visit, page: &Page<'_>) -> Markup {
                 title { (page.title) " · MailDT" }
                 link rel="icon" type="image/svg+xml" href=(assets::path("favicon.svg"));
                 link rel="stylesheet" href=(assets::path("maildt.css"));
-                @if let Some(script) = page.script { script src=(assets::path(script)) defer {} }
+                @for style in page.styles { link rel="stylesheet" href=(assets::path(style)); }
+                script src=(assets::path("clock.js")) defer {}
+                @for script in page.scripts { script src=(assets::path(script)) defer {} }
                 @if page.again_without_script { noscript { meta http-equiv="refresh" content=(WITHOUT_SCRIPT_S); } }
             }
             body {
@@ -57,7 +61,7 @@ pub fn page(visit: &Visit, page: &Page<'_>) -> Markup {
                     @if visit.signed_in {
                         nav aria-label="Pages" {
                             @for (path, name) in PAGES {
-                                a href=(path) aria-current=[(visit.path == path).then_some("page")] { (name) }
+                                a href=(path) aria-current=[current(&visit.path, path)] { (name) }
                             }
                         }
                         form.leave method="post" action="/logout" { button.quiet type="submit" { "Log out" } }
@@ -71,6 +75,12 @@ pub fn page(visit: &Visit, page: &Page<'_>) -> Markup {
             }
         }
     }
+}
+
+/// Whether the page at `path` belongs to this entry of the navigation.
+fn current(path: &str, entry: &str) -> Option<&'static str> {
+    let below = path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('/'));
+    if path == entry { Some("page") } else { (below && entry != "/").then_some("true") }
 }
 
 /// An envelope that has found its way.

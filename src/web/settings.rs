@@ -66,7 +66,7 @@ pub async fn page(
             @if !rows.is_empty() { (settings(heading, &rows)) }
         }
     };
-    Ok(layout::page(&visit, &Page { script: Some("board.js"), ..Page::new("Settings", &main) }))
+    Ok(layout::page(&visit, &Page::new("Settings", &main)))
 }
 
 fn group(name: &str) -> usize {

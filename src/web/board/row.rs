@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use crate::domain::alert::{Incident, Kind, Scope};
 use crate::domain::id::RecipientId;
-use crate::domain::verdict::{Placement, Standing, Verdict};
+use crate::domain::verdict::{Standing, Verdict};
 use crate::store::{BoardData, BoardRow, Last};
 use crate::web::states::{self, look};
 use crate::web::words;
@@ -81,16 +81,7 @@ fn standing(row: &BoardRow, troubles: &Troubles) -> Standing {
     if troubles.of_mailbox(&row.recipient.mailbox).is_some() {
         return Standing::Unknown;
     }
-    match row.last.as_ref().map(|last| (last.verdict, last.placement)) {
-        None => Standing::Pending,
-        Some((Verdict::Delivered, Some(Placement::Junk))) => Standing::Junk,
-        Some((Verdict::Delivered, _)) => Standing::Ok,
-        Some((Verdict::Late, _)) => Standing::Late,
-        Some((Verdict::Missing, _)) => Standing::Missing,
-        Some((Verdict::SendFailed, _)) => Standing::SendFailed,
-        Some((Verdict::Bounced, _)) => Standing::Bounced,
-        Some((Verdict::Inconclusive, _)) => Standing::Unknown,
-    }
+    row.last.as_ref().map_or(Standing::Pending, |last| Standing::after(last.verdict, last.placement))
 }
 
 impl Line {

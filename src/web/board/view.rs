@@ -29,7 +29,7 @@ pub async fn page(
     let main = if board.lines.is_empty() { first_steps(&visit) } else { whole(&site, &board, &wish) };
     Ok(layout::page(
         &visit,
-        &Page { script: Some("board.js"), again_without_script: true, ..Page::new("Live", &main) },
+        &Page { scripts: &["board.js"], again_without_script: true, ..Page::new("Live", &main) },
     ))
 }
 

@@ -69,6 +69,7 @@ pub(super) fn recipient(id: i32, alert_after: i32) -> Recipient {
         active: true,
         provisioned: false,
         next_due_at: t(0),
+        version: 1,
     }
 }
 
