@@ -54,7 +54,7 @@ pub fn page(visit: &Visit, page: &Page<'_>) -> Markup {
                 @for script in page.scripts { script src=(assets::path(script)) defer {} }
                 @if page.again_without_script { noscript { meta http-equiv="refresh" content=(WITHOUT_SCRIPT_S); } }
             }
-            body {
+            body data-now=(visit.at.as_millisecond()) {
                 a.skip href="#main" { "To the content" }
                 header.top {
                     a.brand href="/" { (logo()) "MailDT" }
