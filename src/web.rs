@@ -16,6 +16,7 @@ mod layout;
 mod live;
 mod origin;
 mod password;
+mod probe;
 mod proxy;
 mod redirect;
 mod settings;
@@ -111,6 +112,9 @@ fn router(site: Arc<Site>) -> Router {
         .route("/rows", get(board::rows))
         .route("/events", get(live::events))
         .route("/incidents", get(incidents::page))
+        .route("/probes/{id}", get(probe::page))
+        .route("/probes/{id}/part", get(probe::part))
+        .route("/probes/{id}/way", get(probe::part_way))
         .route("/settings", get(settings::page))
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))

@@ -15,7 +15,7 @@ const UNDER_WAY: i64 = 3;
 /// As many in a minute, for all recipients.
 const IN_A_MINUTE: i64 = 30;
 /// After that time nobody waits for it any more. Seconds.
-const RUNS_OUT_S: f64 = 120.0;
+pub(super) const RUNS_OUT_S: f64 = 120.0;
 
 /// What became of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
