@@ -11,6 +11,7 @@ mod cookie;
 mod failure;
 mod gate;
 mod health;
+mod history;
 mod incidents;
 mod layout;
 mod live;
@@ -116,6 +117,8 @@ fn router(site: Arc<Site>) -> Router {
         .route("/probes/{id}/part", get(probe::part))
         .route("/probes/{id}/way", get(probe::part_way))
         .route("/settings", get(settings::page))
+        .route("/recipients/{id}/history", get(history::page))
+        .route("/recipients/{id}/history.csv", get(history::csv))
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))
