@@ -14,6 +14,7 @@ mod incidents;
 mod keys;
 mod lease;
 mod migrate;
+mod newest;
 mod outbox;
 mod probes;
 mod recipients;

@@ -17,6 +17,7 @@ mod live;
 mod origin;
 mod password;
 mod proxy;
+mod recipients;
 mod redirect;
 mod settings;
 mod states;
@@ -112,6 +113,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/events", get(live::events))
         .route("/incidents", get(incidents::page))
         .route("/settings", get(settings::page))
+        .merge(recipients::routes())
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))
