@@ -10,6 +10,7 @@ pub mod message;
 pub mod plan;
 pub mod probe;
 pub mod proof;
+pub mod proposal;
 pub mod quiet;
 pub mod recipient;
 pub mod report;

@@ -15,6 +15,7 @@ mod incidents;
 mod keys;
 mod lease;
 mod migrate;
+mod newest;
 mod outbox;
 mod probe_view;
 mod probes;

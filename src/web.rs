@@ -19,6 +19,7 @@ mod origin;
 mod password;
 mod probe;
 mod proxy;
+mod recipients;
 mod redirect;
 mod settings;
 mod states;
@@ -119,6 +120,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/settings", get(settings::page))
         .route("/recipients/{id}/history", get(history::page))
         .route("/recipients/{id}/history.csv", get(history::csv))
+        .merge(recipients::routes())
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))

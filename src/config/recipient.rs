@@ -82,14 +82,13 @@ impl Config {
         let mut findings = Findings::default();
         table.refuse_unknown(&KEYS, &mut findings);
         let wanted = read_one(&table, &around, &mut findings);
-        let refusals = findings.finish().err().into_iter().flat_map(|problems| {
-            let refusal = |problem: &Problem| Refusal {
-                field: problem.place.setting.trim_start_matches("recipient.").to_owned(),
-                fault: problem.fault.clone(),
-            };
-            problems.iter().map(refusal).collect::<Vec<_>>()
-        });
-        wanted.ok_or_else(|| refusals.collect())
+        let refusal = |problem: &Problem| Refusal {
+            field: problem.place.setting.trim_start_matches("recipient.").to_owned(),
+            fault: problem.fault.clone(),
+        };
+        findings.finish().map_err(|problems| problems.iter().map(refusal).collect::<Vec<_>>())?;
+        // Whatever made it nothing has been noted as a problem.
+        wanted.ok_or_else(Vec::new)
     }
 }
 

@@ -58,6 +58,19 @@ pub struct Recipient {
 }
 
 impl Recipient {
+    /// Whether it is as somebody wants it, in whole seconds as the database keeps them.
+    #[must_use]
+    pub fn is_like(&self, wanted: &Wanted) -> bool {
+        (&*self.name, &*self.address, &*self.sender, &*self.mailbox)
+            == (&*wanted.name, wanted.address.as_str(), &*wanted.sender, &*wanted.mailbox)
+            && (self.return_mode, self.discord, self.email)
+                == (wanted.return_mode, wanted.discord, wanted.email)
+            && self.interval.as_secs() == wanted.interval.as_secs()
+            && self.alert_threshold.as_secs() == wanted.alert_threshold.as_secs()
+            && u32::try_from(self.alert_after) == Ok(wanted.alert_after)
+            && (self.active, self.muted_until) == (wanted.active, wanted.muted_until)
+    }
+
     /// The domain of the address where `name` is the address, for the `domain` label; else empty, as the address is
     /// then not for everybody's eyes.
     #[must_use]

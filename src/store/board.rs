@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use crate::domain::alert::Incident;
+use crate::domain::id::RecipientId;
 use crate::domain::recipient::Recipient;
 use crate::domain::submission::{Phase, Reason, Reply};
 use crate::domain::verdict::{Placement, Verdict};
@@ -69,6 +70,18 @@ impl Store {
     /// # Errors
     /// When the database is away or a row makes no sense.
     pub async fn board(&self) -> Result<BoardData, Error> {
+        self.board_where("r.deleted_at is null and $1::int is null", None).await
+    }
+
+    /// The same of one recipient, which may not be there.
+    ///
+    /// # Errors
+    /// As [`Store::board`].
+    pub async fn board_of(&self, id: RecipientId) -> Result<BoardData, Error> {
+        self.board_where("r.deleted_at is null and r.id = $1", Some(id.0)).await
+    }
+
+    async fn board_where(&self, condition: &str, id: Option<i32>) -> Result<BoardData, Error> {
         let text = format!(
             "-- board()
              select {RECIPIENT}, {LAST}, success.arrived_at as success_at, trace.marks, trace.latencies
@@ -88,7 +101,7 @@ impl Store {
                          when 'inconclusive' then 'i' else '.' end as mark
                      from maildt.probes p where p.recipient_id = r.id and p.kind = 'scheduled'
                      order by p.created_at desc limit {TRACE}) probe) trace on true
-             where r.deleted_at is null"
+             where {condition}"
         );
         let incidents = format!(
             "-- board_incidents()\nselect {INCIDENT} from maildt.incidents i where i.resolved_at is null"
@@ -97,7 +110,7 @@ impl Store {
             let (rows, open) =
                 (client.prepare_cached(&text).await?, client.prepare_cached(&incidents).await?);
             let now = client.query_one("-- board_now()\nselect clock_timestamp()", &[]).await?.try_get(0)?;
-            let rows = client.query(&rows, &[]).await?.iter().map(board_row).collect::<Result<_, _>>()?;
+            let rows = client.query(&rows, &[&id]).await?.iter().map(board_row).collect::<Result<_, _>>()?;
             let incidents = client.query(&open, &[]).await?;
             let incidents =
                 incidents.iter().map(|row| row::incident(row).map(Arc::new)).collect::<Result<_, _>>()?;

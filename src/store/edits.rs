@@ -1,5 +1,7 @@
 //! Adding, changing and removing recipients by hand. Those that the file provisions are the file's.
 
+use std::time::Duration;
+
 use crate::domain::id::RecipientId;
 use crate::domain::recipient::{Recipient, Wanted};
 
@@ -59,18 +61,29 @@ impl Store {
     /// # Errors
     /// When the database is away.
     pub async fn add_recipient(&self, wanted: &Wanted) -> Result<Edited, Error> {
+        self.add_recipient_due_in(wanted, Duration::ZERO).await
+    }
+
+    /// The same, due after this time.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn add_recipient_due_in(&self, wanted: &Wanted, delay: Duration) -> Result<Edited, Error> {
         self.run_tx("add_recipient", async |tx| {
             take_turns(tx).await?;
             let text = format!(
                 "-- add_recipient()
                  insert into maildt.recipients as r (name, address, sender, mailbox, return_mode, interval_s,
                      alert_threshold_s, alert_after, discord, email, muted_until, active, provisioned, next_due_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, false, clock_timestamp())
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, false,
+                     clock_timestamp() + make_interval(secs => $13))
                  on conflict (name) where deleted_at is null do nothing
                  returning {RECIPIENT}"
             );
-            let values = Values::of(wanted);
-            match tx.query_opt(&text, &values.all()).await? {
+            let (values, delay) = (Values::of(wanted), delay.as_secs_f64());
+            let mut all = values.all().to_vec();
+            all.push(&delay);
+            match tx.query_opt(&text, &all).await? {
                 Some(added) => Ok(Edited::Done(Box::new(row::recipient(&added)?))),
                 None => Ok(Edited::NameTaken),
             }

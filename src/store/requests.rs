@@ -12,6 +12,9 @@ use super::{Error, Fence, Store, row};
 
 /// Probes that people may have under way at once, for one recipient: it is somebody's mailbox.
 const UNDER_WAY: i64 = 3;
+/// One that has been under way for longer does not count: where mail is lost and the threshold is a day, people must still be
+/// able to try. Seconds.
+const COUNTS_S: f64 = 600.0;
 /// As many in a minute, for all recipients.
 const IN_A_MINUTE: i64 = 30;
 /// After that time nobody waits for it any more. Seconds.
@@ -41,21 +44,30 @@ impl Store {
                 &[&RUNS_OUT_S],
             )
             .await?;
-            // Requests for one recipient take turns, so that they count one another.
-            let row = tx
+            // Requests for one recipient take turns. They are counted by a statement of its own: the one that waits for its turn
+            // sees only what was there before it waited.
+            let locked = tx
                 .query_opt(
-                    "-- request_probe()
-                     select (select count(*) from maildt.requests q where q.recipient_id = r.id)
-                             + (select count(*) from maildt.probes p
-                                where p.recipient_id = r.id and p.result is null and p.kind = 'manual'),
-                         (select count(*) from maildt.requests)
-                             + (select count(*) from maildt.probes p
-                                where p.kind = 'manual' and p.created_at > clock_timestamp() - interval '1 minute')
-                     from maildt.recipients r where r.id = $1 and r.deleted_at is null for no key update of r",
+                    "-- lock_for_request()
+                     select 1 from maildt.recipients where id = $1 and deleted_at is null for no key update",
                     &[&recipient],
                 )
                 .await?;
-            let Some(row) = row else { return Ok(Requested::Gone) };
+            if locked.is_none() {
+                return Ok(Requested::Gone);
+            }
+            let row = tx
+                .query_one(
+                    "-- count_requests()
+                     select (select count(*) from maildt.requests q where q.recipient_id = $1)
+                             + (select count(*) from maildt.probes p where p.recipient_id = $1 and p.result is null
+                                and p.kind = 'manual' and p.created_at > clock_timestamp() - make_interval(secs => $2)),
+                         (select count(*) from maildt.requests)
+                             + (select count(*) from maildt.probes p
+                                where p.kind = 'manual' and p.created_at > clock_timestamp() - interval '1 minute')",
+                    &[&recipient, &COUNTS_S],
+                )
+                .await?;
             let (of_recipient, of_all): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
             if of_recipient >= UNDER_WAY || of_all >= IN_A_MINUTE {
                 return Ok(Requested::TooMany);

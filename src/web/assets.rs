@@ -26,6 +26,8 @@ const FILES: &[(&str, &str, &str)] = &[
     ("probe.js", "text/javascript; charset=utf-8", include_str!("assets/probe.js")),
     ("history.css", "text/css; charset=utf-8", include_str!("assets/history.css")),
     ("history.js", "text/javascript; charset=utf-8", include_str!("assets/history.js")),
+    ("recipients.css", "text/css; charset=utf-8", include_str!("assets/recipients.css")),
+    ("recipients.js", "text/javascript; charset=utf-8", include_str!("assets/recipients.js")),
     ("favicon.svg", "image/svg+xml", include_str!("assets/favicon.svg")),
 ];
 

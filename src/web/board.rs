@@ -9,14 +9,14 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::id::RecipientId;
 use crate::domain::verdict::Standing;
 use crate::store::BoardData;
 
-pub use row::Line;
+pub use row::{Line, Troubles};
 pub use view::{page, rows};
 
 use super::states;
-use row::Troubles;
 
 /// What a viewer asks for.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -74,6 +74,11 @@ impl Board {
         });
         let revision = if is_same { next - 1 } else { next };
         Self { read, now: data.now, revision, lines }
+    }
+
+    /// How each recipient stands.
+    pub fn standings(&self) -> impl Iterator<Item = (RecipientId, Standing)> {
+        self.lines.iter().map(|(_, line)| (line.id, line.standing))
     }
 
     fn count(&self, is: impl Fn(Standing) -> bool) -> usize {

@@ -36,6 +36,14 @@ impl Failure {
         )
     }
 
+    pub const fn no_recipient() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "There is no such recipient",
+            "It may have been deleted meanwhile. “Recipients” above lists those that there are.",
+        )
+    }
+
     pub const fn database() -> Self {
         Self {
             again: Some(Duration::from_secs(10)),

@@ -25,11 +25,21 @@ pub struct Page<'a> {
     pub styles: &'static [&'static str],
     /// Without the script it loads itself again.
     pub again_without_script: bool,
+    /// Without the script it loads itself again after that time, to follow something that takes seconds.
+    pub follow_without_script: Option<Duration>,
 }
 
 impl<'a> Page<'a> {
     pub fn new(title: &'a str, main: &'a Markup) -> Self {
-        Self { title, main, refresh: None, scripts: &[], styles: &[], again_without_script: false }
+        Self {
+            title,
+            main,
+            refresh: None,
+            scripts: &[],
+            styles: &[],
+            again_without_script: false,
+            follow_without_script: None,
+        }
     }
 }
 
@@ -52,6 +62,7 @@ pub fn page(visit: &Visit, page: &Page<'_>) -> Markup {
                 @for style in page.styles { link rel="stylesheet" href=(assets::path(style)); }
                 script src=(assets::path("clock.js")) defer {}
                 @for script in page.scripts { script src=(assets::path(script)) defer {} }
+                @if let Some(after) = page.follow_without_script { noscript { meta http-equiv="refresh" content=(after.as_secs().max(1)); } }
                 @if page.again_without_script { noscript { meta http-equiv="refresh" content=(WITHOUT_SCRIPT_S); } }
             }
             body data-now=(visit.at.as_millisecond()) {

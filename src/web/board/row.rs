@@ -41,7 +41,7 @@ impl Troubles {
     }
 
     /// A recipient's own incident, else a shared one that concerns it.
-    fn of_row(&self, row: &BoardRow) -> Option<&Incident> {
+    pub fn of_row(&self, row: &BoardRow) -> Option<&Incident> {
         let own = self.by_recipient.get(&row.recipient.id).map(Arc::as_ref);
         own.or_else(|| {
             self.shared
@@ -70,7 +70,7 @@ pub struct Line {
     who: String,
     trace: String,
     why: String,
-    estimated: bool,
+    pub estimated: bool,
 }
 
 /// As the metric `maildt_recipient_state` has it.
@@ -108,6 +108,16 @@ impl Line {
             trace: spark(&row.trace, recipient.alert_threshold).into_string(),
             why: why(row, standing, troubles).into_string(),
         }
+    }
+
+    /// Why it does not stand well; nothing where it does.
+    pub fn why(&self) -> Markup {
+        maud::PreEscaped(self.why.clone())
+    }
+
+    /// The sparkline.
+    pub fn trace(&self) -> Markup {
+        maud::PreEscaped(self.trace.clone())
     }
 
     /// What a viewer sees, without the clocks that run by themselves.
@@ -161,7 +171,7 @@ fn who(row: &BoardRow, now: Timestamp) -> Markup {
     }
     let muted = recipient.muted_until.is_some_and(|until| until > now);
     html! {
-        span.name { (recipient.name) }
+        a href={ "/recipients/" (recipient.id) } { span.name { (recipient.name) } }
         @if muted { " " span.tag { "muted" } }
         @for detail in &details { small { (detail) } }
     }

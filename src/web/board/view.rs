@@ -219,15 +219,16 @@ fn first_steps(visit: &Visit) -> Markup {
                     }
                 }
                 li {
-                    h2 { "Add recipients to " code { "maildt.toml" } }
-                    p { "Their mail must come to the watched mailbox: an alias, a redirect, or the mailbox's own address." }
-                    pre { code { "[[recipients]]\nname = \"sales\"\naddress = \"sales@your-domain.net\"\ninterval = \"10m\"\nalert_threshold = \"2m\"" } }
-                    p { "Without " code { "interval" } " a probe is sent every " (show_duration(config.defaults.send_interval))
-                        ", and without " code { "alert_threshold" } " it is late after " (show_duration(config.defaults.alert_threshold)) "." }
-                }
-                li {
-                    h2 { "Have the file read" }
-                    p { "Send SIGHUP (" code { "systemctl reload maildt" } " or " code { "kill -HUP" } "). The first probe leaves at once, and this page fills." }
+                    h2 { "Add a recipient" }
+                    p { "An address whose mail comes to the watched mailbox: by an alias, a redirect, a forward, or because it is the mailbox's own. It is tried at once, and you see what comes back." }
+                    @if has_account { p { a.button href="/recipients/new" { "Add a recipient" } } }
+                    details {
+                        summary { "Or keep recipients in " code { "maildt.toml" } }
+                        pre { code { "[[recipients]]\nname = \"sales\"\naddress = \"sales@your-domain.net\"\ninterval = \"10m\"\nalert_threshold = \"2m\"" } }
+                        p { "Without " code { "interval" } " a probe is sent every " (show_duration(config.defaults.send_interval))
+                            ", and without " code { "alert_threshold" } " it is late after " (show_duration(config.defaults.alert_threshold))
+                            ". Have the file read by SIGHUP (" code { "systemctl reload maildt" } " or " code { "kill -HUP" } ")." }
+                    }
                 }
             }
         }
