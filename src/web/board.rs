@@ -12,11 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::verdict::Standing;
 use crate::store::BoardData;
 
-pub use row::Line;
+pub use row::{Line, Troubles, standing};
 pub use view::{page, rows};
 
 use super::states;
-use row::Troubles;
 
 /// What a viewer asks for.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -76,7 +75,8 @@ impl Board {
         Self { read, now: data.now, revision, lines }
     }
 
-    fn count(&self, is: impl Fn(Standing) -> bool) -> usize {
+    /// How many recipients stand like this.
+    pub fn count(&self, is: impl Fn(Standing) -> bool) -> usize {
         self.lines.iter().filter(|(_, line)| is(line.standing)).count()
     }
 

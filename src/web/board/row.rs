@@ -41,7 +41,7 @@ impl Troubles {
     }
 
     /// A recipient's own incident, else a shared one that concerns it.
-    fn of_row(&self, row: &BoardRow) -> Option<&Incident> {
+    pub fn of_row(&self, row: &BoardRow) -> Option<&Incident> {
         let own = self.by_recipient.get(&row.recipient.id).map(Arc::as_ref);
         own.or_else(|| {
             self.shared
@@ -74,7 +74,7 @@ pub struct Line {
 }
 
 /// As the metric `maildt_recipient_state` has it.
-fn standing(row: &BoardRow, troubles: &Troubles) -> Standing {
+pub fn standing(row: &BoardRow, troubles: &Troubles) -> Standing {
     if !row.recipient.active {
         return Standing::Paused;
     }
