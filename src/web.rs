@@ -4,6 +4,7 @@
 //! limits, lets nobody without a session past the login, and gives each answer its headers. Pages behind it need not think of
 //! any of this, and a new one cannot forget it.
 
+mod api;
 mod assets;
 mod auth;
 mod board;
@@ -124,6 +125,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))
+        .merge(api::routes())
         .fallback(async || Failure::not_found())
         .with_state(Arc::clone(&site))
         .layer(from_fn_with_state(site, gate::pass))

@@ -18,7 +18,7 @@ use super::{Error, Problem, Store, row};
 pub const TRACE: i64 = 30;
 
 /// The columns of `last` that say how a probe ended.
-const LAST: &str = "last.result, last.result_at, last.placement, last.folder, last.latency_ms, last.latency_estimated, \
+pub(super) const LAST: &str = "last.result, last.result_at, last.placement, last.folder, last.latency_ms, last.latency_estimated, \
     last.reply_code, last.reply_enhanced, last.reply_text, last.failure_phase, last.failure_reason, \
     last.failure_detail, last.note";
 
@@ -159,7 +159,7 @@ fn board_row(row: &Row) -> Result<BoardRow, Problem> {
     })
 }
 
-fn last(row: &Row) -> Result<Option<Last>, Problem> {
+pub(super) fn last(row: &Row) -> Result<Option<Last>, Problem> {
     let Some(verdict) = row::optional(row, "result", &Verdict::ALL, Verdict::as_str)? else {
         return Ok(None);
     };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::domain::alert::{Channel, Incident, IncidentId, Telling};
+use crate::domain::alert::{Channel, Incident, IncidentId, Kind, Scope, Telling};
 
 use super::row::INCIDENT;
 use super::{Error, Problem, Store, row};
@@ -22,6 +22,12 @@ pub enum Which {
         limit: i64,
     },
     One(IncidentId),
+    /// Open ones, resolved ones or both, newest first, older than this one.
+    Listed {
+        is_open: Option<bool>,
+        before: Option<IncidentId>,
+        limit: i64,
+    },
 }
 
 /// One message about an incident on one channel.
@@ -57,6 +63,14 @@ impl Store {
                 ("i.resolved_at is not null and i.id < $1", before.map_or(i64::MAX, |id| id.0), limit)
             }
             Which::One(id) => ("i.id = $1", id.0, 1),
+            Which::Listed { is_open, before, limit } => {
+                let condition = match is_open {
+                    None => "i.id < $1",
+                    Some(true) => "i.resolved_at is null and i.id < $1",
+                    Some(false) => "i.resolved_at is not null and i.id < $1",
+                };
+                (condition, before.map_or(i64::MAX, |id| id.0), limit)
+            }
         };
         self.run("cases", async |client| {
             let text = format!(
@@ -86,6 +100,31 @@ impl Store {
                 .into_iter()
                 .map(|incident| Case { told: by_incident.remove(&incident.id.0).unwrap_or_default(), incident });
             Ok((now, cases.collect()))
+        })
+        .await
+    }
+}
+
+impl Store {
+    /// What is not all right now: kinds and scopes of the open incidents.
+    ///
+    /// # Errors
+    /// When the database is away or a row makes no sense.
+    pub async fn open_scopes(&self) -> Result<Vec<(Kind, Scope)>, Error> {
+        self.run("open_scopes", async |client| {
+            let statement = client
+                .prepare_cached(
+                    "-- open_scopes()\nselect kind, scope from maildt.incidents where resolved_at is null",
+                )
+                .await?;
+            let rows = client.query(&statement, &[]).await?;
+            rows.iter()
+                .map(|found| {
+                    let scope: &str = found.try_get("scope")?;
+                    let scope = scope.parse().map_err(|e| Error::Row(format!("{e}")))?;
+                    Ok((row::word(&Kind::ALL, Kind::as_str, found.try_get("kind")?)?, scope))
+                })
+                .collect()
         })
         .await
     }

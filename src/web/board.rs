@@ -13,7 +13,7 @@ use crate::domain::id::RecipientId;
 use crate::domain::verdict::Standing;
 use crate::store::BoardData;
 
-pub use row::{Line, Troubles};
+pub use row::{Line, Troubles, standing};
 pub use view::{page, rows};
 
 use super::states;
@@ -81,7 +81,8 @@ impl Board {
         self.lines.iter().map(|(_, line)| (line.id, line.standing))
     }
 
-    fn count(&self, is: impl Fn(Standing) -> bool) -> usize {
+    /// How many recipients stand like this.
+    pub fn count(&self, is: impl Fn(Standing) -> bool) -> usize {
         self.lines.iter().filter(|(_, line)| is(line.standing)).count()
     }
 

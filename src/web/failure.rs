@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use crate::store;
 
+use super::api::Problem;
 use super::layout::{self, Page};
 use super::visit::Visit;
 
@@ -158,10 +159,7 @@ impl Failure {
     /// The whole answer for `visit`.
     pub fn render(&self, visit: &Visit) -> Response {
         let mut response = if visit.is_api() {
-            let body = serde_json::json!({
-                "type": "about:blank", "status": self.status.as_u16(), "title": self.title, "detail": self.advice,
-            });
-            (self.status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+            Problem::of_status(self.status, self.title, self.advice).into_response()
         } else {
             let main = html! {
                 section.lone {

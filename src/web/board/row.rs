@@ -74,7 +74,7 @@ pub struct Line {
 }
 
 /// As the metric `maildt_recipient_state` has it.
-fn standing(row: &BoardRow, troubles: &Troubles) -> Standing {
+pub fn standing(row: &BoardRow, troubles: &Troubles) -> Standing {
     if !row.recipient.active {
         return Standing::Paused;
     }
