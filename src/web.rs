@@ -17,6 +17,7 @@ mod live;
 mod origin;
 mod password;
 mod proxy;
+mod quiet;
 mod redirect;
 mod settings;
 mod states;
@@ -37,12 +38,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::readiness::DatabaseState;
-use crate::metrics::{Build, Readiness};
+use crate::metrics::{Build, Metrics, Readiness};
 use crate::store::Store;
 
 use failure::Failure;
 use live::Live;
 use password::Passwords;
+use settings::Trials;
 
 /// What the pages show, and whom they let in.
 pub struct Site {
@@ -55,11 +57,13 @@ pub struct Site {
     /// The router of the container's network, where it has one.
     gateway: Option<std::net::IpAddr>,
     live: Live,
+    metrics: Arc<Metrics>,
+    trials: Trials,
 }
 
 impl Site {
     pub fn new(
-        build: Build,
+        metrics: Arc<Metrics>,
         config: watch::Receiver<Arc<Config>>,
         readiness: watch::Receiver<Readiness>,
         store: watch::Receiver<Option<Store>>,
@@ -67,7 +71,8 @@ impl Site {
     ) -> Self {
         let (passwords, gateway) = (Passwords::default(), proxy::container_gateway());
         let live = Live::new(rand::random(), stop);
-        Self { build, config, readiness, store, passwords, gateway, live }
+        let (build, trials) = (metrics.build(), Trials::default());
+        Self { build, config, readiness, store, passwords, gateway, live, metrics, trials }
     }
 
     fn config(&self) -> Arc<Config> {
@@ -112,6 +117,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/events", get(live::events))
         .route("/incidents", get(incidents::page))
         .route("/settings", get(settings::page))
+        .route("/settings/test", post(settings::send_test))
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))

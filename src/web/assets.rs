@@ -18,8 +18,9 @@ use crate::metrics::accepts_gzip;
 use super::failure::Failure;
 
 /// Name, media type and content.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 5] = [
     ("maildt.css", "text/css; charset=utf-8", include_str!("assets/maildt.css")),
+    ("settings.css", "text/css; charset=utf-8", include_str!("assets/settings.css")),
     ("clock.js", "text/javascript; charset=utf-8", include_str!("assets/clock.js")),
     ("board.js", "text/javascript; charset=utf-8", include_str!("assets/board.js")),
     ("favicon.svg", "image/svg+xml", include_str!("assets/favicon.svg")),
