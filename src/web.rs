@@ -21,6 +21,7 @@ mod password;
 mod probe;
 mod proxy;
 mod recipients;
+mod quiet;
 mod redirect;
 mod settings;
 mod states;
@@ -41,12 +42,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::readiness::DatabaseState;
-use crate::metrics::{Build, Readiness};
+use crate::metrics::{Build, Metrics, Readiness};
 use crate::store::Store;
 
 use failure::Failure;
 use live::Live;
 use password::Passwords;
+use settings::Trials;
 
 /// What the pages show, and whom they let in.
 pub struct Site {
@@ -59,11 +61,13 @@ pub struct Site {
     /// The router of the container's network, where it has one.
     gateway: Option<std::net::IpAddr>,
     live: Live,
+    metrics: Arc<Metrics>,
+    trials: Trials,
 }
 
 impl Site {
     pub fn new(
-        build: Build,
+        metrics: Arc<Metrics>,
         config: watch::Receiver<Arc<Config>>,
         readiness: watch::Receiver<Readiness>,
         store: watch::Receiver<Option<Store>>,
@@ -71,7 +75,8 @@ impl Site {
     ) -> Self {
         let (passwords, gateway) = (Passwords::default(), proxy::container_gateway());
         let live = Live::new(rand::random(), stop);
-        Self { build, config, readiness, store, passwords, gateway, live }
+        let (build, trials) = (metrics.build(), Trials::default());
+        Self { build, config, readiness, store, passwords, gateway, live, metrics, trials }
     }
 
     fn config(&self) -> Arc<Config> {
@@ -122,6 +127,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/recipients/{id}/history", get(history::page))
         .route("/recipients/{id}/history.csv", get(history::csv))
         .merge(recipients::routes())
+        .route("/settings/test", post(settings::send_test))
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))

@@ -11,6 +11,7 @@ use crate::domain::recipient::Recipient;
 use crate::domain::submission::{Phase, Reason, Reply};
 use crate::domain::verdict::{Placement, Verdict};
 
+use super::cases::LOST_FOR_DAYS;
 use super::row::{INCIDENT, RECIPIENT};
 use super::{Error, Problem, Store, row};
 
@@ -62,6 +63,8 @@ pub struct BoardData {
     pub rows: Vec<BoardRow>,
     /// The open ones.
     pub incidents: Vec<Arc<Incident>>,
+    /// Alerts that were given up in the last [`LOST_FOR_DAYS`].
+    pub lost: usize,
 }
 
 impl Store {
@@ -110,11 +113,21 @@ impl Store {
             let (rows, open) =
                 (client.prepare_cached(&text).await?, client.prepare_cached(&incidents).await?);
             let now = client.query_one("-- board_now()\nselect clock_timestamp()", &[]).await?.try_get(0)?;
+            let lost: i64 = client
+                .query_one(
+                    "-- board_lost()
+                     select count(*) from maildt.notifications
+                     where state = 'dead' and settled_at > clock_timestamp() - make_interval(days => $1)",
+                    &[&LOST_FOR_DAYS],
+                )
+                .await?
+                .try_get(0)?;
+            let lost = usize::try_from(lost).unwrap_or_default();
             let rows = client.query(&rows, &[&id]).await?.iter().map(board_row).collect::<Result<_, _>>()?;
             let incidents = client.query(&open, &[]).await?;
             let incidents =
                 incidents.iter().map(|row| row::incident(row).map(Arc::new)).collect::<Result<_, _>>()?;
-            Ok(BoardData { now, rows, incidents })
+            Ok(BoardData { now, rows, incidents, lost })
         })
         .await
     }

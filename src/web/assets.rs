@@ -20,6 +20,7 @@ use super::failure::Failure;
 /// Name, media type and content.
 const FILES: &[(&str, &str, &str)] = &[
     ("maildt.css", "text/css; charset=utf-8", include_str!("assets/maildt.css")),
+    ("settings.css", "text/css; charset=utf-8", include_str!("assets/settings.css")),
     ("clock.js", "text/javascript; charset=utf-8", include_str!("assets/clock.js")),
     ("board.js", "text/javascript; charset=utf-8", include_str!("assets/board.js")),
     ("probe.css", "text/css; charset=utf-8", include_str!("assets/probe.css")),

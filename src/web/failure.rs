@@ -12,6 +12,7 @@ use crate::store;
 use super::api::Problem;
 use super::layout::{self, Page};
 use super::visit::Visit;
+use super::words;
 
 /// Why there is no page. It travels in the response's extensions to the gate, which knows who asks and in which form.
 #[derive(Clone, Debug)]
@@ -118,6 +119,18 @@ impl Failure {
         }
     }
 
+    /// One more test alert may be sent after `again`.
+    pub const fn enough_tests(again: Duration) -> Self {
+        Self {
+            again: Some(again),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Enough test alerts for now",
+                "MailDT sends six in a minute at most, as each of them disturbs somebody.",
+            )
+        }
+    }
+
     pub const fn took_too_long() -> Self {
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
@@ -166,6 +179,9 @@ impl Failure {
                     p.code { "Error " (self.status.as_u16()) }
                     h1 { (self.title) }
                     p { (self.advice) }
+                    @if let Some(again) = self.again.filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS) {
+                        p { "Try again in " (words::span(again + Duration::from_secs(1))) "." }
+                    }
                     @if visit.signed_in { p { a href="/" { "To the front page" } } }
                 }
             };
