@@ -13,6 +13,7 @@ mod lab;
 
 mod alerts;
 mod blindness;
+mod browser;
 mod check;
 mod clock;
 mod crash;

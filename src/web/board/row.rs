@@ -157,7 +157,7 @@ impl Line {
 }
 
 fn nothing() -> Markup {
-    html! { span.none aria-label="none" { "—" } }
+    html! { span.none { span aria-hidden="true" { "—" } span.unseen { "none" } } }
 }
 
 fn who(row: &BoardRow, now: Timestamp) -> Markup {
