@@ -16,7 +16,7 @@ use crate::lab::tools::tool;
 use crate::lab::wait::{eventually, s, so};
 use crate::lab::world::World;
 
-pub fn delivered(world: &World) -> App {
+fn delivered(world: &World) -> App {
     let mut app = world.setup().start();
     app.join_watched(2, Recipient::new("alice", &world.address("alice")));
     eventually(s(20), "it is delivered", || world.records().first("alice", &["delivered"]));

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
+use crate::lab::app::Recipient;
+use crate::lab::policy::{Fate, Stage};
 use crate::lab::tools::{ask, repository, tool};
+use crate::lab::wait::{eventually, s, so};
 use crate::lab::world::World;
-use crate::prometheus::delivered;
 
 /// Metrics and label values that the rules know and the program does not show, with the reason.
 const NOT_SHOWN: [(&str, &str); 4] = [
@@ -24,12 +26,15 @@ struct Rule {
 }
 
 impl Rule {
-    /// The expression, which stands between its key and the next one.
-    fn expression(&self) -> &str {
+    /// The expression, which stands between its key and the next one, and the queries in the texts.
+    fn expressions(&self) -> String {
         let from = self.text.find("expr:").expect("a rule has an expression");
         let text = &self.text[from + "expr:".len()..];
         let ends = ["\n        for:", "\n        labels:", "\n        annotations:", "\n      #", "\n  #"];
-        &text[..ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len())]
+        let (expression, rest) =
+            text.split_at(ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len()));
+        let queries = rest.lines().filter(|line| line.contains("| query"));
+        [expression].into_iter().chain(queries).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -123,7 +128,8 @@ fn selectors(expression: &str) -> Vec<Selector<'_>> {
             rest.strip_prefix('{').and_then(|labels| labels.split_once('}')).map_or("", |both| both.0);
         let labels = labels.split(", ").filter_map(|label| {
             let (key, value) = label.split_once('=')?;
-            Some((key.trim_end_matches('!'), value.trim_matches(['~', '"']).split('|').collect()))
+            let values = value.trim_matches(['~', '"', '\'']).split('|').collect();
+            Some((key.trim_end_matches('!'), values)).filter(|(key, _)| *key != "job")
         });
         found.push(Selector { name, labels: labels.collect() });
     }
@@ -142,8 +148,22 @@ fn selectors_are_read_with_their_labels() {
 #[test]
 fn the_rules_know_only_what_the_program_exports() {
     let Some(world) = World::new("the_rules_know_only_what_the_program_exports") else { return };
-    let app = delivered(&world);
-    let page = app.metrics().unwrap().text;
+    world
+        .lab
+        .policy
+        .set(&world.address("bob"), Fate::Refused(Stage::Rcpt, "550 5.1.1 no such user".to_owned()));
+    let app = ["alice", "bob"]
+        .into_iter()
+        .fold(world.setup_with_tls(), |setup, name| {
+            setup.recipient(Recipient::new(name, &world.address(name)))
+        })
+        .start();
+    let page = eventually(s(30), "it has sent, received and been refused", || {
+        let page = app.metrics()?.text;
+        let lines = ["result=\"delivered\"} 1", "result=\"send_failed\"} 1", "protocol=\"imap\""];
+        so(lines.iter().all(|line| page.contains(line)), || page.clone())?;
+        Ok(page)
+    });
     let series: Vec<&str> = page.lines().filter(|line| !line.starts_with('#')).collect();
     let rules = rules();
     let recorded: BTreeSet<&str> = rules
@@ -153,7 +173,7 @@ fn the_rules_know_only_what_the_program_exports() {
     let mut unknown = BTreeSet::new();
     for rule in &rules {
         assert!(!rule.text.contains("le="), "no literal bucket: Prometheus 3 writes it in another way");
-        for Selector { name, labels } in selectors(rule.expression()) {
+        for Selector { name, labels } in selectors(&rule.expressions()) {
             if name.contains(':') {
                 assert!(recorded.contains(name), "{name} is not recorded");
                 continue;
