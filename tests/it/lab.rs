@@ -30,6 +30,7 @@ pub mod process;
 pub mod proxy;
 pub mod records;
 pub mod tokens;
+pub mod tools;
 pub mod wait;
 pub mod webhook;
 pub mod world;

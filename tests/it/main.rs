@@ -11,6 +11,7 @@
 
 mod lab;
 
+mod alertmanager;
 mod alerts;
 mod blindness;
 mod browser;
@@ -29,6 +30,7 @@ mod private_database;
 mod prometheus;
 mod promises;
 mod refusals;
+mod rules;
 mod secrets;
 mod sending;
 mod trust;
