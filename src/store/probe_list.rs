@@ -35,11 +35,16 @@ pub struct ProbeList {
 impl ProbeList {
     /// What the state says about the result. The database has indexes of results, as these change once; a state is in none.
     fn of_result(&self) -> &'static str {
-        match self.state {
-            None => "true",
-            Some(state) if state.is_open() => "p.result is null",
-            Some(State::Delivered) => "p.result = 'delivered'",
-            Some(_) => "p.result <> 'delivered'",
+        let Some(state) = self.state else { return "true" };
+        match state {
+            State::Sending | State::Deferred | State::Accepted | State::Unconfirmed => "p.result is null",
+            State::Delivered => "p.result = 'delivered'",
+            State::Missing => "p.result = 'missing'",
+            State::SendFailed => "p.result = 'send_failed'",
+            State::Bounced => "p.result = 'bounced'",
+            State::Inconclusive => "p.result = 'inconclusive'",
+            // It may have been told missing or bounced before it came.
+            State::Late => "p.result in ('late', 'missing', 'bounced')",
         }
     }
 }
