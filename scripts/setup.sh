@@ -268,7 +268,7 @@ install_schemathesis() {
     say "installing $schemathesis below $python"
     rm -rf "$python"
     python3 -m venv "$python" >>"$log" 2>&1 &&
-        "$python/bin/pip" install --quiet --disable-pip-version-check --no-input "$schemathesis" >>"$log" 2>&1 &&
+        "$python/bin/pip" install --quiet --disable-pip-version-check --no-input --no-compile --retries 1 "$schemathesis" >>"$log" 2>&1 &&
         echo "$schemathesis" >"$python/installed"
 }
 
