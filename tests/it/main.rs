@@ -36,6 +36,7 @@ mod sending;
 mod trust;
 mod verdicts;
 mod web;
+mod web_api;
 mod web_board;
 mod web_limits;
 mod web_login;
