@@ -149,7 +149,7 @@ fn settings_say_what_is_wrong_with_each_part_and_since_when() {
             "Mailbox default, INBOX",
             "Watched since",
             "Took the last message",
-            "schema 5",
+            ", schema ",
             "Its clock and ours agree",
             "Active: it does the work since",
             "As it was read at the start.",
