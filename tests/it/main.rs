@@ -34,6 +34,7 @@ mod trust;
 mod verdicts;
 mod web;
 mod web_board;
+mod web_history;
 mod web_limits;
 mod web_login;
 mod web_pages;
