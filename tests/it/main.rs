@@ -38,6 +38,7 @@ mod verdicts;
 mod web;
 mod web_api;
 mod web_board;
+mod web_history;
 mod web_limits;
 mod web_login;
 mod web_pages;
