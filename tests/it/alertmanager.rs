@@ -86,10 +86,34 @@ fn secrets_come_from_files_and_are_written_for_the_owner_only() {
     for (settings, complaint) in [
         (vec![from_file, DISCORD], "both DISCORD_WEBHOOK_URL and DISCORD_WEBHOOK_URL_FILE are set"),
         (vec![nowhere], "WATCHDOG_URL_FILE: /nowhere/at/all cannot be read"),
-        ([&everything()[..], &[("ALERT_SMTP_TLS", "tls")]].concat(), "ALERT_SMTP_TLS=tls is none of"),
     ] {
         let (good, said) = render(&settings, &directory.join("refused.yml"));
         assert!(!good && said.contains(complaint), "{said}");
+    }
+}
+
+#[test]
+fn mail_settings_that_do_not_fit_leave_the_other_ways_on() {
+    for (setting, complaint) in [
+        (("ALERT_SMTP_TLS", "tls"), "ALERT_SMTP_TLS=tls is none of"),
+        (("ALERT_SMTP_TLS", "implicit"), "implicit works only on port 465 here, not on 2465"),
+        (("ALERT_SMTP_USER", ""), "neither ALERT_SMTP_FROM nor ALERT_SMTP_USER is set"),
+        (("ALERT_SMTP_HOST", ""), "ALERT_SMTP_HOST is not set"),
+    ] {
+        let (file, said) = rendered(&[&everything()[..], &[("ALERT_SMTP_PORT", "2465"), setting]].concat());
+        assert!(said.contains(complaint), "{said}");
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains("discord_configs:") && !text.contains("email_configs:"), "{text}");
+    }
+    for (tls, port, expected) in [
+        ("starttls", "", ["mail.example.org:587", "require_tls: true"]),
+        ("none", "", ["mail.example.org:25", "require_tls: false"]),
+        ("", "2525", ["mail.example.org:2525", "require_tls: true"]),
+    ] {
+        let settings = [("ALERT_SMTP_TLS", tls), ("ALERT_SMTP_PORT", port)];
+        let (file, _) = rendered(&[&everything()[..], &settings].concat());
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(expected.iter().all(|part| text.contains(part)), "{text}");
     }
 }
 
