@@ -16,6 +16,7 @@ mod layout;
 mod live;
 mod origin;
 mod password;
+mod probe;
 mod proxy;
 mod recipients;
 mod redirect;
@@ -112,6 +113,9 @@ fn router(site: Arc<Site>) -> Router {
         .route("/rows", get(board::rows))
         .route("/events", get(live::events))
         .route("/incidents", get(incidents::page))
+        .route("/probes/{id}", get(probe::page))
+        .route("/probes/{id}/part", get(probe::part))
+        .route("/probes/{id}/way", get(probe::part_way))
         .route("/settings", get(settings::page))
         .merge(recipients::routes())
         .route("/login", get(auth::form).post(auth::log_in))

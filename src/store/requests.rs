@@ -18,7 +18,7 @@ const COUNTS_S: f64 = 600.0;
 /// As many in a minute, for all recipients.
 const IN_A_MINUTE: i64 = 30;
 /// After that time nobody waits for it any more. Seconds.
-const RUNS_OUT_S: f64 = 120.0;
+pub(super) const RUNS_OUT_S: f64 = 120.0;
 
 /// What became of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
