@@ -54,7 +54,11 @@ is_there() {
         dovecot-lmtpd) any_file /usr/lib/dovecot/lmtp /usr/libexec/dovecot/lmtp "$debs"/usr/lib/dovecot/lmtp ;;
         dovecot-sieve) any_file /usr/bin/sievec "$debs"/usr/bin/sievec ;;
         procps) in_path ps ;;
+        nginx) in_path nginx ;;
+        chromium) in_path chromium || in_path chromium-browser || in_path google-chrome ;;
+        chromium-driver) in_path chromedriver ;;
         prometheus) in_path prometheus && in_path promtool ;;
+        prometheus-alertmanager) in_path amtool && { in_path prometheus-alertmanager || in_path alertmanager; } ;;
         libfaketime) any_file /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1 /usr/lib64/faketime/libfaketime.so.1 ;;
         *) in_path "$1" ;;
     esac
@@ -69,7 +73,7 @@ missing_of() {
 }
 
 needed="postgresql ca-certificates gcc"
-servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sieve openssl procps prometheus libfaketime"
+servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sieve openssl procps prometheus prometheus-alertmanager libfaketime nginx chromium chromium-driver"
 [ "$purpose" = test ] || servers=
 
 # --- Debian ----------------------------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ keep_services_down() {
 # What was just installed shall not start with the machine either.
 keep_disabled() {
     [ -d /run/systemd/system ] || return 0
-    for unit in postfix.service dovecot.service dovecot.socket prometheus.service postgresql.service; do
+    for unit in postfix.service dovecot.service dovecot.socket prometheus.service prometheus-alertmanager.service postgresql.service nginx.service; do
         case " $1 " in
             *" ${unit%%.*} "* | *" ${unit%%.*}-core "*) as_root systemctl disable "$unit" >>"$log" 2>&1 || true ;;
         esac

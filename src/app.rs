@@ -140,7 +140,8 @@ async fn run_counting(
         metrics: Arc::clone(&service.metrics),
     };
     let mut emergency = tokio::spawn(emergency::run(emergency, stop.clone()));
-    let site = Site::new(BUILD, service.config.subscribe(), ready, service.pages.subscribe(), stop.clone());
+    let metrics = Arc::clone(&service.metrics);
+    let site = Site::new(metrics, service.config.subscribe(), ready, service.pages.subscribe(), stop.clone());
     let mut pages = tokio::spawn(web::serve(pages, site));
     let database = CancellationToken::new();
     let work = async {

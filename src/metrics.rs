@@ -222,7 +222,8 @@ impl Metrics {
         self.reload_successful.load(Relaxed)
     }
 
-    fn certificates(&self) -> BTreeMap<(Arc<str>, Protocol), i64> {
+    /// Expiry of the certificates that were shown, seconds since the epoch, by account.
+    pub fn certificates(&self) -> BTreeMap<(Arc<str>, Protocol), i64> {
         self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

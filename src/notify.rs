@@ -8,7 +8,7 @@
 //! 4. [`transport`] tries once to hand it over.
 //!
 //! The [`board`] shows how the channels fare to those who do not drain them: the [`heartbeat`], which others watch, and the
-//! [`emergency`], which tells from memory that the database is away.
+//! [`emergency`], which tells from memory that the database is away. A [`test_alert`] goes past all of this.
 
 pub mod board;
 pub mod discord;
@@ -19,6 +19,7 @@ mod health;
 pub mod heartbeat;
 pub mod letter;
 pub mod plan;
+pub mod test_alert;
 pub mod text;
 pub mod transport;
 mod worker;

@@ -4,6 +4,7 @@
 //! limits, lets nobody without a session past the login, and gives each answer its headers. Pages behind it need not think of
 //! any of this, and a new one cannot forget it.
 
+mod api;
 mod assets;
 mod auth;
 mod board;
@@ -11,6 +12,7 @@ mod cookie;
 mod failure;
 mod gate;
 mod health;
+mod history;
 mod incidents;
 mod layout;
 mod live;
@@ -19,6 +21,7 @@ mod password;
 mod probe;
 mod proxy;
 mod recipients;
+mod quiet;
 mod redirect;
 mod settings;
 mod states;
@@ -39,12 +42,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::listener::{self, ListenerLimits};
 use crate::metrics::readiness::DatabaseState;
-use crate::metrics::{Build, Readiness};
+use crate::metrics::{Build, Metrics, Readiness};
 use crate::store::Store;
 
 use failure::Failure;
 use live::Live;
 use password::Passwords;
+use settings::Trials;
 
 /// What the pages show, and whom they let in.
 pub struct Site {
@@ -57,11 +61,13 @@ pub struct Site {
     /// The router of the container's network, where it has one.
     gateway: Option<std::net::IpAddr>,
     live: Live,
+    metrics: Arc<Metrics>,
+    trials: Trials,
 }
 
 impl Site {
     pub fn new(
-        build: Build,
+        metrics: Arc<Metrics>,
         config: watch::Receiver<Arc<Config>>,
         readiness: watch::Receiver<Readiness>,
         store: watch::Receiver<Option<Store>>,
@@ -69,7 +75,8 @@ impl Site {
     ) -> Self {
         let (passwords, gateway) = (Passwords::default(), proxy::container_gateway());
         let live = Live::new(rand::random(), stop);
-        Self { build, config, readiness, store, passwords, gateway, live }
+        let (build, trials) = (metrics.build(), Trials::default());
+        Self { build, config, readiness, store, passwords, gateway, live, metrics, trials }
     }
 
     fn config(&self) -> Arc<Config> {
@@ -117,10 +124,14 @@ fn router(site: Arc<Site>) -> Router {
         .route("/probes/{id}/part", get(probe::part))
         .route("/probes/{id}/way", get(probe::part_way))
         .route("/settings", get(settings::page))
+        .route("/recipients/{id}/history", get(history::page))
+        .route("/recipients/{id}/history.csv", get(history::csv))
         .merge(recipients::routes())
+        .route("/settings/test", post(settings::send_test))
         .route("/login", get(auth::form).post(auth::log_in))
         .route("/logout", post(auth::log_out))
         .route("/assets/{digest}/{name}", get(assets::serve))
+        .merge(api::routes())
         .fallback(async || Failure::not_found())
         .with_state(Arc::clone(&site))
         .layer(from_fn_with_state(site, gate::pass))

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::clock;
 use crate::config::Config;
+use crate::metrics::readiness::Reload;
 use crate::store::Store;
 
 use super::{Origin, Service, office};
@@ -30,16 +31,20 @@ pub(super) fn on_signal(
             }
             let done = reload(&service, &origin, &store).await;
             service.metrics.set_reload_successful(done.is_ok());
-            match done {
-                Ok(()) => info!("configuration read again"),
+            match &done {
+                Ok(_) => info!("configuration read again"),
                 Err(reason) => error!("the configuration was not read again, nothing changed: {reason}"),
             }
+            let (at, waits_for_start) = (clock::now(), matches!(done, Ok(true)));
+            let reload = Reload { at, refused: done.err(), waits_for_start };
+            service.readiness.send_modify(|readiness| readiness.reload = Some(reload));
         }
     });
     Ok(())
 }
 
-async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<(), String> {
+/// Tells whether some of the new configuration waits for the next start.
+async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<bool, String> {
     let new = origin.load().map_err(|problems| problems.to_string())?;
     let recipients = store.recipients().await.map_err(|e| e.to_string())?;
     for recipient in recipients.iter().filter(|recipient| recipient.active && !recipient.provisioned) {
@@ -59,14 +64,16 @@ async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<(),
         warn!("{warning}");
     }
     let old = Arc::clone(&service.config.borrow());
-    if needs_restart(&old, &new) {
+    let waits_for_start = needs_restart(&old, &new);
+    if waits_for_start {
         warn!(
             "DATABASE_URL, DATA_DIR, LISTEN, METRICS_LISTEN, LOG_LEVEL and LOG_FORMAT take effect at the next start"
         );
     }
     service.config.send_replace(Arc::new(new));
     office::provision(service, store).await;
-    Ok(())
+    let waited = service.readiness.borrow().reload.as_ref().is_some_and(|reload| reload.waits_for_start);
+    Ok(waits_for_start || waited)
 }
 
 fn needs_restart(old: &Config, new: &Config) -> bool {

@@ -28,11 +28,25 @@ pub struct DatabaseUrl {
 
 impl Database {
     pub(super) fn read(top: &Table, findings: &mut Findings) -> Option<Self> {
+        let has_password = top.has_secret("database_password");
         if !top.has_secret("database_url") {
+            if has_password {
+                let place = top.place("database_password");
+                findings.warn(&place, "does nothing without DATABASE_URL: a private PostgreSQL needs no password");
+            }
             return Some(Self::Private);
         }
         let found = top.secret("database_url", findings)?;
-        let url = findings.keep(&found.place, DatabaseUrl::parse(&found.value))?;
+        let mut url = findings.keep(&found.place, DatabaseUrl::parse(&found.value))?;
+        if has_password {
+            let password = top.secret("database_password", findings)?;
+            if url.config.get_password().is_some() {
+                let fault = Fault::new("DATABASE_URL holds a password as well", "give it only once");
+                findings.refuse(password.place, fault);
+                return None;
+            }
+            url.config.password(password.value.reveal());
+        }
         Some(Self::Url(Box::new(url)))
     }
 }
@@ -139,6 +153,19 @@ mod tests {
             assert_eq!((url.tls, url.config.get_ssl_mode()), (tls, driver), "{mode}");
         }
         assert!(!parse("postgresql://u@%2Frun%2Fpostgresql/x").unwrap().tls);
+    }
+
+    #[test]
+    fn a_password_of_its_own_may_hold_any_character() {
+        let environment = [
+            ("DATABASE_URL", "postgresql://maildt@db/mail"),
+            ("DATABASE_PASSWORD", "p@ss/w:rd?%20#'\\"),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = crate::config::Config::load(None, environment, crate::config::Purpose::Check).unwrap();
+        let Database::Url(url) = config.database else { panic!("{:?}", config.database) };
+        assert_eq!(url.config.get_password(), Some(b"p@ss/w:rd?%20#'\\".as_slice()));
+        assert_eq!(url.masked(), "postgresql://maildt@db:5432/mail?sslmode=prefer");
     }
 
     #[test]

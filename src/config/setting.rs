@@ -24,6 +24,7 @@ const fn secret(name: &'static str) -> Setting {
 /// Every setting, in the order in which they are checked and shown.
 pub(super) const SETTINGS: &[Setting] = &[
     secret("DATABASE_URL"),
+    secret("DATABASE_PASSWORD"),
     unset("DATA_DIR"),
     unset("SMTP_HOST"),
     unset("SMTP_PORT"),

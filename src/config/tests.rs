@@ -388,6 +388,7 @@ fn secrets() -> Vec<(&'static str, String)> {
     let hash = crate::cli::hash_password::hash("canary-hash-password", &[7; 16]).unwrap();
     vec![
         ("DATABASE_URL", "postgresql://maildt:canary-database@db.lab.test/maildt".to_owned()),
+        ("DATABASE_PASSWORD", "canary-database-password".to_owned()),
         ("SMTP_PASS", "canary-smtp".to_owned()),
         ("IMAP_PASS", "canary-imap".to_owned()),
         ("DISCORD_WEBHOOK_URL", "https://discord.com/api/webhooks/123/canary-discord".to_owned()),
@@ -413,9 +414,9 @@ fn no_secret_is_ever_shown() {
     full.insert("ALERT_SMTP_USER".into(), "alerts@lab.test".into());
     full.insert("ALERT_MAIL_RECIPIENT".into(), "ops@lab.test".into());
     full.extend(secrets().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    for without in ["ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH"] {
+    for without in [["ADMIN_PASSWORD", "DATABASE_PASSWORD"], ["ADMIN_PASSWORD_HASH", "DATABASE_URL"]] {
         let mut environment = full.clone();
-        environment.insert(without.into(), String::new());
+        environment.extend(without.map(|name| (name.to_owned(), String::new())));
         let text = "[senders.two]\nhost = 'two.lab.test'\nuser = 'two@lab.test'\npass = 'canary-two'";
         let config = load_toml(text, &environment).unwrap();
         assert_eq!(config.senders["two"].account.pass.reveal(), "canary-two");
@@ -434,6 +435,7 @@ fn no_secret_is_ever_shown() {
         ] {
             let mut environment = full.clone();
             environment.insert("ADMIN_PASSWORD_HASH".into(), String::new());
+            environment.insert("DATABASE_PASSWORD".into(), String::new());
             environment.insert(name.into(), broken);
             match load(&environment) {
                 Ok(config) => {

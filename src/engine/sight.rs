@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tracing::{debug, info};
 
@@ -45,10 +46,11 @@ impl Engine {
         let place = &synced.place;
         // A configured attribute that no folder has is no folder to report about.
         if synced.resume.is_some() {
-            self.show_watcher(&place.mailbox, &place.name, true);
+            let finished = self.clock.at(synced.finished);
+            self.show_watcher(&place.mailbox, &place.name, finished, None);
             let metrics = self.metrics.mailbox(&place.mailbox).folder(&place.name);
             metrics.imap_up(true);
-            metrics.last_sync(self.clock.at(synced.finished));
+            metrics.last_sync(finished);
         }
         // Before it was opened, or where nothing has the attribute, only the configured word was known.
         if synced.resume.is_none() || place.name != place.folder {
@@ -69,7 +71,8 @@ impl Engine {
 
     fn lost(&mut self, lost: imap::Lost) {
         let place = &lost.place;
-        self.show_watcher(&place.mailbox, &place.name, false);
+        let since = self.clock.at(lost.since);
+        self.show_watcher(&place.mailbox, &place.name, since, Some(&lost.detail));
         let metrics = self.metrics.mailbox(&place.mailbox);
         metrics.folder(&place.name).imap_up(false);
         metrics.connection_failure(connection_failure(lost.reason));
@@ -78,15 +81,27 @@ impl Engine {
         folder.lost = Some((lost.since, lost.detail));
     }
 
-    fn show_watcher(&self, mailbox: &str, folder: &str, up: bool) {
+    /// A folder was looked through at `at`, or is lost since then for the reason in `lost`. What the listener does not show
+    /// changes without a word.
+    fn show_watcher(&self, mailbox: &str, folder: &str, at: Timestamp, lost: Option<&str>) {
+        let (up, detail) = (lost.is_none(), lost.map(str::to_owned));
         self.readiness.send_if_modified(|readiness| {
             let known = readiness.watchers.iter_mut().find(|w| w.mailbox == mailbox && w.folder == folder);
-            if let Some(watcher) = known {
-                return std::mem::replace(&mut watcher.up, up) != up;
+            let Some(watcher) = known else {
+                let (mailbox, folder) = (mailbox.to_owned(), folder.to_owned());
+                let last_sync = up.then_some(at);
+                readiness.watchers.push(WatcherState { mailbox, folder, up, since: at, last_sync, detail });
+                return true;
+            };
+            let has_turned = watcher.up != up;
+            if has_turned {
+                watcher.since = at;
             }
-            let (mailbox, folder) = (mailbox.to_owned(), folder.to_owned());
-            readiness.watchers.push(WatcherState { mailbox, folder, up });
-            true
+            if up {
+                watcher.last_sync = Some(at);
+            }
+            (watcher.up, watcher.detail) = (up, detail);
+            has_turned
         });
     }
 

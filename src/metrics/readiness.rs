@@ -1,5 +1,6 @@
 //! What `/-/ready` says.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// The database, as far as the service can use it.
@@ -34,6 +35,15 @@ pub struct WatcherState {
     pub folder: String,
     /// Whether the folder can be looked into now.
     pub up: bool,
+    /// Since when it is up, or down. Database time.
+    #[serde(skip)]
+    pub since: Timestamp,
+    /// The end of the last complete look. Nobody is told that it has changed.
+    #[serde(skip)]
+    pub last_sync: Option<Timestamp>,
+    /// Why it is down, in words without secrets.
+    #[serde(skip)]
+    pub detail: Option<String>,
 }
 
 /// One notification channel.
@@ -43,13 +53,28 @@ pub struct ChannelState {
     pub up: bool,
 }
 
-/// The state of each part, as the parts report it. No error texts and no host names: the listener asks for no login.
+/// What came of reading the configuration again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// By our own clock.
+    pub at: Timestamp,
+    /// Why nothing changed.
+    pub refused: Option<String>,
+    /// Some of it takes effect at the next start.
+    pub waits_for_start: bool,
+}
+
+/// The state of each part, as the parts report it. The listener asks for no login: error texts are for the admin UI alone
+/// and skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     pub database: DatabaseState,
     pub role: Role,
     pub watchers: Vec<WatcherState>,
     pub channels: Vec<ChannelState>,
+    /// The last one, if there was any.
+    #[serde(skip)]
+    pub reload: Option<Reload>,
 }
 
 impl Readiness {

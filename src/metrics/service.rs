@@ -274,7 +274,7 @@ impl DatabaseMetrics {
         *self.errors.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
     }
 
-    pub(super) fn connections(&self) -> Option<PoolConnections> {
+    pub fn connections(&self) -> Option<PoolConnections> {
         self.pool.get().map(|view| view())
     }
 

@@ -11,6 +11,7 @@ use crate::domain::recipient::Recipient;
 use crate::domain::submission::{Phase, Reason, Reply};
 use crate::domain::verdict::{Placement, Verdict};
 
+use super::cases::LOST_FOR_DAYS;
 use super::row::{INCIDENT, RECIPIENT};
 use super::{Error, Problem, Store, row};
 
@@ -18,7 +19,7 @@ use super::{Error, Problem, Store, row};
 pub const TRACE: i64 = 30;
 
 /// The columns of `last` that say how a probe ended.
-const LAST: &str = "last.result, last.result_at, last.placement, last.folder, last.latency_ms, last.latency_estimated, \
+pub(super) const LAST: &str = "last.result, last.result_at, last.placement, last.folder, last.latency_ms, last.latency_estimated, \
     last.reply_code, last.reply_enhanced, last.reply_text, last.failure_phase, last.failure_reason, \
     last.failure_detail, last.note";
 
@@ -62,6 +63,8 @@ pub struct BoardData {
     pub rows: Vec<BoardRow>,
     /// The open ones.
     pub incidents: Vec<Arc<Incident>>,
+    /// Alerts that were given up in the last [`LOST_FOR_DAYS`].
+    pub lost: usize,
 }
 
 impl Store {
@@ -110,11 +113,21 @@ impl Store {
             let (rows, open) =
                 (client.prepare_cached(&text).await?, client.prepare_cached(&incidents).await?);
             let now = client.query_one("-- board_now()\nselect clock_timestamp()", &[]).await?.try_get(0)?;
+            let lost: i64 = client
+                .query_one(
+                    "-- board_lost()
+                     select count(*) from maildt.notifications
+                     where state = 'dead' and settled_at > clock_timestamp() - make_interval(days => $1)",
+                    &[&LOST_FOR_DAYS],
+                )
+                .await?
+                .try_get(0)?;
+            let lost = usize::try_from(lost).unwrap_or_default();
             let rows = client.query(&rows, &[&id]).await?.iter().map(board_row).collect::<Result<_, _>>()?;
             let incidents = client.query(&open, &[]).await?;
             let incidents =
                 incidents.iter().map(|row| row::incident(row).map(Arc::new)).collect::<Result<_, _>>()?;
-            Ok(BoardData { now, rows, incidents })
+            Ok(BoardData { now, rows, incidents, lost })
         })
         .await
     }
@@ -159,7 +172,7 @@ fn board_row(row: &Row) -> Result<BoardRow, Problem> {
     })
 }
 
-fn last(row: &Row) -> Result<Option<Last>, Problem> {
+pub(super) fn last(row: &Row) -> Result<Option<Last>, Problem> {
     let Some(verdict) = row::optional(row, "result", &Verdict::ALL, Verdict::as_str)? else {
         return Ok(None);
     };

@@ -40,12 +40,13 @@ impl Store {
                 .prepare_cached(
                     "-- take_lease()
                      insert into maildt.lease as l
-                         (holder, epoch, backend, backend_start, renewed_at, expires_at)
+                         (holder, epoch, backend, backend_start, taken_at, renewed_at, expires_at)
                      select $1, 1, pg_backend_pid(), (select backend_start from pg_stat_activity where pid = pg_backend_pid()),
-                         clock_timestamp(), clock_timestamp() + make_interval(secs => $3::float8)
+                         clock_timestamp(), clock_timestamp(), clock_timestamp() + make_interval(secs => $3::float8)
                      on conflict (only_row) do update set
                          holder = excluded.holder,
                          epoch = case when l.holder = $1 and l.epoch = $2 then l.epoch else l.epoch + 1 end,
+                         taken_at = case when l.holder = $1 and l.epoch = $2 then l.taken_at else excluded.taken_at end,
                          backend = excluded.backend, backend_start = excluded.backend_start,
                          renewed_at = excluded.renewed_at, expires_at = excluded.expires_at
                      where l.holder = $1

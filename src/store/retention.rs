@@ -11,26 +11,18 @@ impl Store {
     /// # Errors
     /// When the database is away, or the lease is not ours.
     pub async fn forget_probes(&self, fence: Fence, age: Duration, batch: i64) -> Result<u64, Error> {
-        self.run_tx("forget_probes", async |tx| {
-            fence.check(tx).await?;
-            let statement = tx
-                .prepare_cached(
-                    "-- forget_probes()
-                     delete from maildt.probes where id in (
-                         select p.id from maildt.probes p
-                         where p.result is not null and p.created_at < (select clock_timestamp() - make_interval(secs => $1))
-                             and (p.result <> 'delivered' or exists (
-                                 select 1 from maildt.probes newer
-                                 where newer.recipient_id = p.recipient_id and newer.result = 'delivered'
-                                     and newer.created_at > p.created_at)
-                                 or exists (select 1 from maildt.recipients r
-                                     where r.id = p.recipient_id and r.deleted_at is not null))
-                         order by p.created_at limit $2)",
-                )
-                .await?;
-            Ok(tx.execute(&statement, &[&age.as_secs_f64(), &batch]).await?)
-        })
-        .await
+        let statement = "-- forget_probes()
+            delete from maildt.probes where id in (
+                select p.id from maildt.probes p
+                where p.result is not null and p.created_at < (select clock_timestamp() - make_interval(secs => $1))
+                    and (p.result <> 'delivered' or exists (
+                        select 1 from maildt.probes newer
+                        where newer.recipient_id = p.recipient_id and newer.result = 'delivered'
+                            and newer.created_at > p.created_at)
+                        or exists (select 1 from maildt.recipients r
+                            where r.id = p.recipient_id and r.deleted_at is not null))
+                order by p.created_at limit $2)";
+        self.forget("forget_probes", fence, statement, age, batch).await
     }
 
     /// Removes at most `batch` incidents that were resolved longer than `age` ago, with their notifications. Gives how many
@@ -39,17 +31,26 @@ impl Store {
     /// # Errors
     /// When the database is away, or the lease is not ours.
     pub async fn forget_incidents(&self, fence: Fence, age: Duration, batch: i64) -> Result<u64, Error> {
-        self.run_tx("forget_incidents", async |tx| {
+        let statement = "-- forget_incidents()
+            delete from maildt.incidents where id in (
+                select i.id from maildt.incidents i
+                where i.resolved_at < (select clock_timestamp() - make_interval(secs => $1))
+                order by i.opened_at limit $2)";
+        self.forget("forget_incidents", fence, statement, age, batch).await
+    }
+
+    /// Runs a `statement` that removes at most $2 rows that are older than $1 seconds.
+    async fn forget(
+        &self,
+        operation: &'static str,
+        fence: Fence,
+        statement: &str,
+        age: Duration,
+        batch: i64,
+    ) -> Result<u64, Error> {
+        self.run_tx(operation, async |tx| {
             fence.check(tx).await?;
-            let statement = tx
-                .prepare_cached(
-                    "-- forget_incidents()
-                     delete from maildt.incidents where id in (
-                         select i.id from maildt.incidents i
-                         where i.resolved_at < (select clock_timestamp() - make_interval(secs => $1))
-                         order by i.opened_at limit $2)",
-                )
-                .await?;
+            let statement = tx.prepare_cached(statement).await?;
             Ok(tx.execute(&statement, &[&age.as_secs_f64(), &batch]).await?)
         })
         .await

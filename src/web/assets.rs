@@ -18,14 +18,17 @@ use crate::metrics::accepts_gzip;
 use super::failure::Failure;
 
 /// Name, media type and content.
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: &[(&str, &str, &str)] = &[
     ("maildt.css", "text/css; charset=utf-8", include_str!("assets/maildt.css")),
+    ("settings.css", "text/css; charset=utf-8", include_str!("assets/settings.css")),
     ("clock.js", "text/javascript; charset=utf-8", include_str!("assets/clock.js")),
     ("board.js", "text/javascript; charset=utf-8", include_str!("assets/board.js")),
-    ("recipients.css", "text/css; charset=utf-8", include_str!("assets/recipients.css")),
-    ("recipients.js", "text/javascript; charset=utf-8", include_str!("assets/recipients.js")),
     ("probe.css", "text/css; charset=utf-8", include_str!("assets/probe.css")),
     ("probe.js", "text/javascript; charset=utf-8", include_str!("assets/probe.js")),
+    ("history.css", "text/css; charset=utf-8", include_str!("assets/history.css")),
+    ("history.js", "text/javascript; charset=utf-8", include_str!("assets/history.js")),
+    ("recipients.css", "text/css; charset=utf-8", include_str!("assets/recipients.css")),
+    ("recipients.js", "text/javascript; charset=utf-8", include_str!("assets/recipients.js")),
     ("favicon.svg", "image/svg+xml", include_str!("assets/favicon.svg")),
 ];
 

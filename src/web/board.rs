@@ -13,7 +13,7 @@ use crate::domain::id::RecipientId;
 use crate::domain::verdict::Standing;
 use crate::store::BoardData;
 
-pub use row::{Line, Troubles};
+pub use row::{Line, Troubles, standing};
 pub use view::{page, rows};
 
 use super::states;
@@ -39,6 +39,8 @@ pub struct Board {
     pub now: Timestamp,
     /// Grows with each change.
     pub revision: u64,
+    /// Alerts that nobody got.
+    lost: usize,
     /// Worst first, each with the revision that changed it last.
     lines: Vec<(u64, Line)>,
 }
@@ -70,10 +72,12 @@ impl Board {
             rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name))
         });
         let is_same = before.is_some_and(|before| {
-            before.lines.len() == lines.len() && lines.iter().all(|(since, _)| *since < next)
+            before.lost == data.lost
+                && before.lines.len() == lines.len()
+                && lines.iter().all(|(since, _)| *since < next)
         });
         let revision = if is_same { next - 1 } else { next };
-        Self { read, now: data.now, revision, lines }
+        Self { read, now: data.now, revision, lost: data.lost, lines }
     }
 
     /// How each recipient stands.
@@ -81,7 +85,8 @@ impl Board {
         self.lines.iter().map(|(_, line)| (line.id, line.standing))
     }
 
-    fn count(&self, is: impl Fn(Standing) -> bool) -> usize {
+    /// How many recipients stand like this.
+    pub fn count(&self, is: impl Fn(Standing) -> bool) -> usize {
         self.lines.iter().filter(|(_, line)| is(line.standing)).count()
     }
 

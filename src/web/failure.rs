@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use crate::store;
 
+use super::api::Problem;
 use super::layout::{self, Page};
 use super::visit::Visit;
+use super::words;
 
 /// Why there is no page. It travels in the response's extensions to the gate, which knows who asks and in which form.
 #[derive(Clone, Debug)]
@@ -117,6 +119,18 @@ impl Failure {
         }
     }
 
+    /// One more test alert may be sent after `again`.
+    pub const fn enough_tests(again: Duration) -> Self {
+        Self {
+            again: Some(again),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Enough test alerts for now",
+                "MailDT sends six in a minute at most, as each of them disturbs somebody.",
+            )
+        }
+    }
+
     pub const fn took_too_long() -> Self {
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
@@ -158,16 +172,16 @@ impl Failure {
     /// The whole answer for `visit`.
     pub fn render(&self, visit: &Visit) -> Response {
         let mut response = if visit.is_api() {
-            let body = serde_json::json!({
-                "type": "about:blank", "status": self.status.as_u16(), "title": self.title, "detail": self.advice,
-            });
-            (self.status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+            Problem::of_status(self.status, self.title, self.advice).into_response()
         } else {
             let main = html! {
                 section.lone {
                     p.code { "Error " (self.status.as_u16()) }
                     h1 { (self.title) }
                     p { (self.advice) }
+                    @if let Some(again) = self.again.filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS) {
+                        p { "Try again in " (words::span(again + Duration::from_secs(1))) "." }
+                    }
                     @if visit.signed_in { p { a href="/" { "To the front page" } } }
                 }
             };

@@ -1,65 +1,85 @@
-//! How the parts of the service fare.
+//! How a part of the service fares, as it looks.
 
 use maud::{Markup, html};
 
 use crate::domain::verdict::Standing;
-use crate::metrics::Readiness;
-use crate::metrics::readiness::{DatabaseState, Role};
 
 use super::states;
+
+/// How well a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Well,
+    /// It works, and somebody should have a look.
+    Doubtful,
+    Ill,
+    /// This instance cannot know.
+    Unknown,
+}
+
+impl Condition {
+    pub fn chip(self) -> Markup {
+        let (standing, word) = match self {
+            Self::Well => (Standing::Ok, "Well"),
+            Self::Doubtful => (Standing::Late, "Have a look"),
+            Self::Ill => (Standing::Missing, "Not well"),
+            Self::Unknown => (Standing::Unknown, "Not known"),
+        };
+        let look = states::look(standing);
+        html! { span class={ "chip " (look.class) } { (states::icon(&look)) (word) } }
+    }
+}
 
 /// One part.
 pub struct Part {
     pub name: String,
-    pub is_well: bool,
-    pub words: String,
+    /// Where it is, in small letters.
+    pub place: String,
+    pub state: Condition,
+    /// A paragraph each.
+    pub words: Vec<Markup>,
 }
 
-/// The parts that readiness knows of.
-pub fn parts(readiness: &Readiness) -> Vec<Part> {
-    let part = |name: String, is_well: bool, words: &str| Part { name, is_well, words: words.to_owned() };
-    let role = match readiness.role {
-        Role::Starting => (false, "is starting"),
-        Role::Active => (true, "does the work"),
-        Role::Standby => (true, "stands by: another instance works, and knows of mailboxes and channels"),
-    };
-    let database = match readiness.database {
-        DatabaseState::Ready => (true, "reached"),
-        DatabaseState::Migrating => (false, "is being brought up to date"),
-        DatabaseState::Unreachable => (false, "is not reached"),
-    };
-    let mut parts = vec![
-        part("This instance".to_owned(), role.0, role.1),
-        part("Database".to_owned(), database.0, database.1),
-    ];
-    let mut watchers: Vec<_> = readiness.watchers.iter().collect();
-    watchers.sort_by(|a, b| (&a.mailbox, &a.folder).cmp(&(&b.mailbox, &b.folder)));
-    parts.extend(watchers.into_iter().map(|watcher| {
-        let words = if watcher.up { "watched" } else { "cannot be looked into" };
-        part(format!("Mailbox {}, {}", watcher.mailbox, watcher.folder), watcher.up, words)
-    }));
-    parts.extend(readiness.channels.iter().map(|channel| {
-        let words = if channel.up { "takes alerts" } else { "takes no alerts" };
-        part(format!("Channel {}", channel.channel), channel.up, words)
-    }));
-    parts
+impl Part {
+    pub fn new(name: impl Into<String>, place: impl Into<String>) -> Self {
+        Self { name: name.into(), place: place.into(), state: Condition::Well, words: Vec::new() }
+    }
+
+    /// Says something of it.
+    pub fn say(&mut self, words: Markup) {
+        self.words.push(words);
+    }
+
+    /// Says something that makes it no better than `state`.
+    pub fn complain(&mut self, state: Condition, words: Markup) {
+        let rank = |state| match state {
+            Condition::Well => 0,
+            Condition::Unknown => 1,
+            Condition::Doubtful => 2,
+            Condition::Ill => 3,
+        };
+        if rank(state) > rank(self.state) {
+            self.state = state;
+        }
+        self.words.push(words);
+    }
+
+    /// Its cells in a row of a table.
+    pub fn cells(&self) -> Markup {
+        html! {
+            th scope="row" { (self.name) @if !self.place.is_empty() { small { (self.place) } } }
+            td.state { (self.state.chip()) }
+            td.why { @for words in &self.words { p { (words) } } }
+        }
+    }
 }
 
-pub fn table(parts: &[Part]) -> Markup {
+pub fn table(label: &str, parts: &[Part]) -> Markup {
     html! {
-        div.scroll {
-            table {
-                thead { tr { th scope="col" { "Part" } th scope="col" { "State" } th scope="col" { "In words" } } }
-                tbody {
-                    @for part in parts {
-                        @let look = states::look(if part.is_well { Standing::Ok } else { Standing::Missing });
-                        tr {
-                            th scope="row" { (part.name) }
-                            td { span class={ "chip " (look.class) } { (states::icon(&look)) (if part.is_well { "Well" } else { "Not well" }) } }
-                            td.why { (part.words) }
-                        }
-                    }
-                }
+        div.scroll tabindex="0" role="region" aria-label=(label) {
+            table.parts {
+                thead { tr { @for name in ["Part", "State", "In words"] { th scope="col" { (name) } } } }
+                tbody { @for part in parts { tr { (part.cells()) } } }
             }
         }
     }

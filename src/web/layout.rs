@@ -65,7 +65,7 @@ pub fn page(visit: &Visit, page: &Page<'_>) -> Markup {
                 @if let Some(after) = page.follow_without_script { noscript { meta http-equiv="refresh" content=(after.as_secs().max(1)); } }
                 @if page.again_without_script { noscript { meta http-equiv="refresh" content=(WITHOUT_SCRIPT_S); } }
             }
-            body {
+            body data-now=(visit.at.as_millisecond()) {
                 a.skip href="#main" { "To the content" }
                 header.top {
                     a.brand href="/" { (logo()) "MailDT" }

@@ -1,19 +1,32 @@
-//! `/settings`: how each part fares, and the configuration with its secrets masked.
+//! `/settings`: how each part fares, test alerts, what is quiet, and the configuration with its secrets masked.
+
+mod channels;
+mod parts;
+mod trial;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Extension, State};
 use maud::{Markup, html};
 
+use crate::clock;
 use crate::config::Described;
-use crate::domain::alert::{Kind, Scope};
-use crate::store::{Case, Which};
+use crate::domain::alert::Incident;
+use crate::metrics::readiness::Role;
+use crate::store::Which;
 
 use super::failure::Failure;
-use super::health::{self, Part};
+use super::health::{self, Condition};
 use super::layout::{self, Page};
 use super::visit::Visit;
-use super::{Site, words};
+use super::{Site, quiet, words};
+use parts::View;
+
+pub use trial::{Trials, send as send_test};
+
+/// How often the page looks again while a test alert is under way.
+const WHILE_TRYING: Duration = Duration::from_secs(2);
 
 /// The parts of the table of settings: a heading, and what the names in it begin with.
 const GROUPS: [(&str, &[&str]); 7] = [
@@ -43,22 +56,33 @@ pub async fn page(
     State(site): State<Arc<Site>>,
     Extension(visit): Extension<Arc<Visit>>,
 ) -> Result<Markup, Failure> {
-    let readiness = site.readiness.borrow().clone();
-    let (_, open) = site.store()?.cases(Which::Open).await?;
-    let config = &visit.config;
-    let mut parts = health::parts(&readiness);
-    parts.extend(config.senders.keys().map(|name| sender(name, &open)));
-    let ill = parts.iter().filter(|part| !part.is_well).count();
+    let store = site.store()?;
+    let health = store.health().await?;
+    let (_, open) = store.cases(Which::Open).await?;
+    let open: Vec<&Incident> = open.iter().map(|case| &case.incident).collect();
+    let (config, readiness) = (&*visit.config, site.readiness.borrow().clone());
+    let view = View { config, readiness: &readiness, metrics: &site.metrics, health: &health, open: &open };
+    let (parts, channels) = (view.all(), channels::parts(&view));
+    let states = || parts.iter().chain(channels.iter().map(|(_, part)| part)).map(|part| part.state);
+    let count = |state| states().filter(|other| *other == state).count();
+    let (ill, doubtful) = (count(Condition::Ill), count(Condition::Doubtful));
+    let warnings: Vec<&str> = config.warnings_at(clock::now()).collect();
     let main = html! {
         h1 {
-            @if ill == 0 { "MailDT itself is well." }
-            @else { em { (words::count(ill, "part", "parts")) } " of MailDT " (if ill == 1 { "is" } else { "are" }) " not well." }
+            @if ill > 0 { em { (words::count(ill, "part", "parts")) } " of MailDT " (if ill == 1 { "is" } else { "are" }) " not well." }
+            @else if doubtful > 0 { "MailDT works; " (words::count(doubtful, "part", "parts")) (if doubtful == 1 { " needs" } else { " need" }) " a look." }
+            @else if readiness.role == Role::Standby { "This instance stands by." }
+            @else { "MailDT itself is well." }
         }
-        p.lede { "How each part fares, and what is configured. Change it in " code { "maildt.toml" } " or in the environment." }
-        (health::table(&parts))
-        @if !config.warnings.is_empty() {
-            h2 { "Warnings" }
-            ul.warnings { @for warning in &config.warnings { li { (layout::code_marked(warning)) } } }
+        p.lede { "How each part fares, and what is configured. Change it in " code { "maildt.toml" } " or in the environment; SIGHUP has it read again." }
+        (quiet::lost(channels::lost(&view)))
+        (quiet::now(config, view.now()))
+        (health::table("Parts", &parts))
+        (channels::section(&view, &channels, &site.trials))
+        (quiet::section(config, &health.muted, health.muted_count, view.now()))
+        @if !warnings.is_empty() {
+            h2 #warnings { "Warnings" }
+            ul.warnings { @for warning in &warnings { li { (layout::code_marked(warning)) } } }
         }
         h2 { "Configuration" }
         @for (place, (heading, _)) in GROUPS.iter().enumerate() {
@@ -66,26 +90,14 @@ pub async fn page(
             @if !rows.is_empty() { (settings(heading, &rows)) }
         }
     };
-    Ok(layout::page(&visit, &Page::new("Settings", &main)))
+    let refresh = channels::is_trying(&channels, &site.trials).then_some(WHILE_TRYING);
+    Ok(layout::page(&visit, &Page { refresh, styles: &["settings.css"], ..Page::new("Settings", &main) }))
 }
 
 fn group(name: &str) -> usize {
     let is_in = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
     // The first that fits: ALERT_THRESHOLD is not about alerts.
     GROUPS.iter().position(|(_, starts)| is_in(starts)).unwrap_or(GROUPS.len() - 1)
-}
-
-/// A submission account is well as long as no incident says otherwise.
-fn sender(name: &str, open: &[Case]) -> Part {
-    let incident = open.iter().map(|case| &case.incident).find(|incident| {
-        incident.kind == Kind::SenderUnreachable
-            && matches!(&incident.scope, Scope::Sender(s) if **s == *name)
-    });
-    Part {
-        name: format!("Sender {name}"),
-        is_well: incident.is_none(),
-        words: incident.map_or_else(|| "no trouble known".to_owned(), |i| words::evidence(&i.details.latest)),
-    }
 }
 
 fn settings(heading: &str, rows: &[&Described]) -> Markup {

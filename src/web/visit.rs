@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
+use jiff::Timestamp;
 
+use crate::clock;
 use crate::config::{Config, is_loopback};
 use crate::listener::Peer;
 use crate::metrics::Build;
@@ -17,6 +19,8 @@ use super::{Site, cookie, proxy};
 #[derive(Clone)]
 pub struct Visit {
     pub build: Build,
+    /// When it came, by our own clock.
+    pub at: Timestamp,
     pub config: Arc<Config>,
     /// The client, behind the proxies that are believed.
     pub client: IpAddr,
@@ -43,6 +47,7 @@ impl Visit {
         let host = told.host.or_else(|| text(headers, "host")).map(|host| host.to_ascii_lowercase());
         Self {
             build: site.build,
+            at: clock::now(),
             client: told.client,
             host,
             by_https: told.by_https,

@@ -147,6 +147,7 @@ fn seen(evidence: &Evidence) -> String {
             format!("{folder} cannot be looked through: {}", shortened(detail))
         }
         Evidence::Undeliverable { channel, detail, .. } => {
+            let channel = if channel == "discord" { "Discord" } else { channel };
             format!("{channel} takes no alerts: {}", shortened(detail))
         }
     }

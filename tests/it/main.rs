@@ -11,8 +11,10 @@
 
 mod lab;
 
+mod alertmanager;
 mod alerts;
 mod blindness;
+mod browser;
 mod check;
 mod clock;
 mod crash;
@@ -29,6 +31,7 @@ mod prometheus;
 mod promises;
 mod refusals;
 mod requests;
+mod rules;
 mod secrets;
 mod sending;
 mod trust;
@@ -41,3 +44,4 @@ mod web_pages;
 mod web_recipients;
 mod web_recipients_odd;
 mod web_trial;
+mod web_settings;

@@ -9,21 +9,12 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 
 use crate::lab::app::{App, Recipient};
-use crate::lab::ground::{free_port, ground, not_run};
+use crate::lab::ground::{free_port, ground};
 use crate::lab::metrics::get;
 use crate::lab::process::Process;
+use crate::lab::tools::tool;
 use crate::lab::wait::{eventually, s, so};
 use crate::lab::world::World;
-
-/// Where a tool is, or a note that this was not tested.
-fn tool(name: &str, test: &str) -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.exists());
-    if found.is_none() {
-        not_run(test, &format!("{name} is missing (Debian: prometheus)"));
-    }
-    found
-}
 
 fn delivered(world: &World) -> App {
     let mut app = world.setup().start();
@@ -36,7 +27,7 @@ fn delivered(world: &World) -> App {
 fn a_real_prometheus_scrapes_it() {
     let test = "a_real_prometheus_scrapes_it";
     let Some(world) = World::new(test) else { return };
-    let Some(prometheus) = tool("prometheus", test) else { return };
+    let Some(prometheus) = tool("prometheus", "prometheus", test) else { return };
     let app = delivered(&world);
     let directory = ground().directory("prometheus");
     let config = directory.join("prometheus.yml");
@@ -75,7 +66,7 @@ fn start(prometheus: &Path, config: &Path, directory: &Path, listen: SocketAddr)
 fn promtool_finds_nothing_to_complain_about() {
     let test = "promtool_finds_nothing_to_complain_about";
     let Some(world) = World::new(test) else { return };
-    let Some(promtool) = tool("promtool", test) else { return };
+    let Some(promtool) = tool("promtool", "prometheus", test) else { return };
     let app = delivered(&world);
     let metrics = app.metrics().unwrap().text;
     let mut child = Command::new(promtool)

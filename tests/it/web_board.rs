@@ -12,7 +12,7 @@ use crate::lab::wait::{eventually, s, so};
 use crate::web::{PASSWORD, logged_in, service};
 
 /// A recipient that is not due, with one judged probe; its id.
-fn recipient(database: &Database, name: &str, columns: &str, values: &str) -> i32 {
+pub fn recipient(database: &Database, name: &str, columns: &str, values: &str) -> i32 {
     let row = database.query(
         "insert into maildt.recipients (name, address, sender, mailbox, return_mode, interval_s, alert_threshold_s,
              alert_after, discord, email, active, provisioned, next_due_at)
@@ -25,7 +25,7 @@ fn recipient(database: &Database, name: &str, columns: &str, values: &str) -> i3
     id
 }
 
-fn probe(database: &Database, recipient: i32, columns: &str, values: &str) {
+pub fn probe(database: &Database, recipient: i32, columns: &str, values: &str) {
     let statement = format!(
         "insert into maildt.probes (id, recipient_id, key_id, kind, sender, mailbox, return_mode, threshold_ms, due_at,
              first_attempt_at, attempt_at, accepted_at, result_at, {columns})
@@ -38,7 +38,7 @@ fn probe(database: &Database, recipient: i32, columns: &str, values: &str) {
 
 const DELIVERED: &str = "state, result, arrived_at, latency_ms, placement";
 
-fn delivered(database: &Database, name: &str, latency_ms: u32) -> i32 {
+pub fn delivered(database: &Database, name: &str, latency_ms: u32) -> i32 {
     recipient(
         database,
         name,

@@ -115,7 +115,7 @@ fn past_incidents_come_in_pages_without_gaps() {
     let (mut path, mut seen) = ("/incidents".to_owned(), Vec::new());
     for _ in 0..3 {
         let page = browser.get(&path).body;
-        seen.extend(page.split("<h3>").skip(1).map(|part| part.split('<').next().unwrap().to_owned()));
+        seen.extend(page.split("<h3>").skip(1).map(|part| part.split(['<', '>']).nth(2).unwrap().to_owned()));
         let older = page.split("href=\"").find(|part| part.contains("rel=\"next\""));
         path = older.map(|part| part.split(['"', '#']).next().unwrap().to_owned()).unwrap_or_default();
     }
@@ -132,10 +132,85 @@ fn settings_show_each_setting_with_its_origin_and_how_the_parts_fare() {
     let page = logged_in(&app).get("/settings").body;
     assert!(page.contains("MailDT itself is well."), "{page}");
     for words in
-        ["ALERT_REMINDER", "3h", "environment", "limits.lease", "********", "does the work", "reached"]
+        ["ALERT_REMINDER", "3h", "environment", "limits.lease", "********", "does the work", "PostgreSQL "]
     {
         assert!(page.contains(words), "{words}: {page}");
     }
-    assert!(page.contains("<h2>Warnings</h2>") && page.contains("ADMIN_TOTP_SECRET"), "{page}");
+    assert!(page.contains(">Warnings</h2>") && page.contains("ADMIN_TOTP_SECRET"), "{page}");
     assert!(!page.contains("canary-token"), "{page}");
+}
+
+/// An incident of which two alerts were given up lately, and one long ago.
+pub fn lost_alerts(database: &Database) {
+    incident(database, 21, "missing", "recipient:7", None, &bounced("x", "sales"));
+    for (number, age) in [(1, 0), (2, 3), (3, 30)] {
+        let statement = "insert into maildt.notifications (incident_id, event, number, channel, created_at, state, settled_at)
+            values (21, 'reminder', $1, 'discord', clock_timestamp(), 'dead', clock_timestamp() - make_interval(days => $2))";
+        database.query(statement, &[&number, &age]).unwrap();
+    }
+}
+
+#[test]
+fn incidents_can_be_chosen_by_kind_recipient_and_state() {
+    let (app, database) = service(|setup| setup);
+    app.await_active();
+    let over = Some(at("2026-11-01T10:42:00Z"));
+    incident(&database, 31, "missing", "recipient:7", None, &bounced("x", "sales"));
+    incident(&database, 32, "missing", "recipient:8", over, &bounced("x", "other"));
+    let evidence = Evidence::Undeliverable {
+        channel: "discord".to_owned(),
+        since: at("2026-11-01T10:00:00Z"),
+        detail: "500".to_owned(),
+        refused: false,
+    };
+    let since = at("2026-11-01T10:00:00Z");
+    incident(&database, 33, "channel_down", "channel:discord", over, &Details::new(since, since, evidence));
+    database.query("update maildt.incidents set recipients = '{7}' where id = 31", &[]).unwrap();
+    database.query("update maildt.incidents set recipients = '{8}' where id = 32", &[]).unwrap();
+    let mut browser = logged_in(&app);
+    let mut shown = |query: &str| {
+        let page = browser.get(&format!("/incidents?{query}"));
+        assert_eq!(page.status, 200, "{query}: {page:?}");
+        let ids =
+            [31, 32, 33].into_iter().filter(|id| page.body.contains(&format!("id=\"{}\"", IncidentId(*id))));
+        ids.collect::<Vec<i64>>()
+    };
+    for (query, ids) in [
+        ("", &[31, 32, 33][..]),
+        ("state=open", &[31]),
+        ("state=past", &[32, 33]),
+        ("kind=channel_down", &[33]),
+        ("kind=missing&state=past", &[32]),
+        ("recipient=7", &[31]),
+        ("recipient=nobody", &[]),
+        ("lost=1", &[]),
+    ] {
+        assert_eq!(shown(query), ids, "{query}");
+    }
+    for bad in ["kind=x", "state=x", "recipient=%00", "kind=missing%00"] {
+        assert_eq!(browser.get(&format!("/incidents?{bad}")).status, 400, "{bad}");
+    }
+    let page = browser.get("/incidents").body;
+    let open = article(&page, 31);
+    for link in ["href=\"/recipients/7\"", "href=\"/probes/00000000-0000-0000-0000-000000000000\""] {
+        assert!(open.contains(link), "{link}: {open}");
+    }
+    let down = article(&page, 33);
+    assert!(down.contains("<h3>Discord</h3>") && down.contains("Discord takes no alerts: 500"), "{down}");
+}
+
+#[test]
+fn an_alert_that_is_kept_back_says_why() {
+    let tables = "[[maintenance]]\nname = \"backup\"\nfrom = \"2020-01-01T00:00:00Z\"\nto = \"2099-01-01T00:00:00Z\"\n";
+    let (app, database) = service(|setup| setup.tables(tables));
+    app.await_active();
+    incident(&database, 41, "missing", "recipient:7", None, &bounced("x", "sales"));
+    let statement = "insert into maildt.notifications (incident_id, event, channel, created_at, held)
+        values (41, 'opened', 'email:gone@lab.test', clock_timestamp(), true)";
+    database.query(statement, &[]).unwrap();
+    let page = logged_in(&app).get("/incidents").body;
+    let open = article(&page, 41);
+    for words in ["1 kept back", "Kept back", "maintenance “backup” until 2099-01-01 00:00 UTC"] {
+        assert!(open.contains(words), "{words}: {open}");
+    }
 }

@@ -75,6 +75,18 @@ impl Weekly {
             .max()
     }
 
+    /// The first window that opens after `at`.
+    pub(super) fn next(&self, at: Timestamp, tz: &TimeZone) -> Option<(Timestamp, Timestamp)> {
+        let today = tz.to_datetime(at).date();
+        // That of today may be over, and a skipped start may belong to yesterday.
+        (-1..=8)
+            .filter_map(|days| today.checked_add(Span::new().days(days)).ok())
+            .filter(|date| self.days.contains(date.weekday()))
+            .filter_map(|date| self.occurrence(date, tz))
+            .filter(|(start, _)| *start > at)
+            .min_by_key(|(start, _)| *start)
+    }
+
     /// The window that opens on `date`; none at the end of all time.
     pub(super) fn occurrence(&self, date: Date, tz: &TimeZone) -> Option<(Timestamp, Timestamp)> {
         let start = tz.to_ambiguous_timestamp(date.to_datetime(self.start));

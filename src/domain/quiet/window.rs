@@ -61,6 +61,15 @@ impl When {
         }
     }
 
+    /// The next time that it opens after `at`, and when it closes then; `None`: never again.
+    #[must_use]
+    pub fn next(&self, at: Timestamp, tz: &TimeZone) -> Option<(Timestamp, Timestamp)> {
+        match self {
+            Self::Once { from, to } => (*from > at).then_some((*from, *to)),
+            Self::Weekly(weekly) => weekly.next(at, tz),
+        }
+    }
+
     fn describe(&self, tz: &TimeZone) -> String {
         match self {
             Self::Once { from, to } => format!("{} to {}", show_time(*from, tz), show_time(*to, tz)),

@@ -232,7 +232,7 @@ async fn a_slow_head_is_cut_off() {
 async fn who_does_not_read_holds_up_nobody_and_is_cut_off() {
     let limits = ListenerLimits {
         header: Duration::from_millis(300),
-        response: Duration::from_millis(700),
+        response: Duration::from_millis(2_500),
         ..ListenerLimits::default()
     };
     let running = start(large(), limits).await;

@@ -1,8 +1,8 @@
 // On every page: clocks that run, and times in the viewer's zone. Without it they show UTC, as of the moment of loading.
 "use strict";
 
-/** How far the database's clock is ahead of ours, in milliseconds. */
-let ahead = 0;
+/** How far the server's clock is ahead of ours, in milliseconds. */
+let ahead = Number(document.body.dataset.now) - Date.now();
 
 const now = () => Date.now() + ahead;
 

@@ -74,7 +74,7 @@ pub struct Line {
 }
 
 /// As the metric `maildt_recipient_state` has it.
-fn standing(row: &BoardRow, troubles: &Troubles) -> Standing {
+pub fn standing(row: &BoardRow, troubles: &Troubles) -> Standing {
     if !row.recipient.active {
         return Standing::Paused;
     }
@@ -157,7 +157,7 @@ impl Line {
 }
 
 fn nothing() -> Markup {
-    html! { span.none aria-label="none" { "—" } }
+    html! { span.none { span aria-hidden="true" { "—" } span.unseen { "none" } } }
 }
 
 fn who(row: &BoardRow, now: Timestamp) -> Markup {

@@ -14,7 +14,7 @@ use crate::domain::verdict::Standing;
 use crate::web::failure::Failure;
 use crate::web::layout::{self, Page};
 use crate::web::visit::Visit;
-use crate::web::{Site, states, words};
+use crate::web::{Site, quiet, states, words};
 
 use super::{Board, Wish};
 
@@ -26,10 +26,15 @@ pub async fn page(
 ) -> Result<Markup, Failure> {
     let wish = wish.map(|Query(wish)| wish).map_err(|_| Failure::bad_form())?;
     let board = site.live.board(&site.store()?).await?;
-    let main = if board.lines.is_empty() { first_steps(&visit) } else { whole(&site, &board, &wish) };
+    let main = if board.lines.is_empty() { first_steps(&visit) } else { whole(&site, &visit, &board, &wish) };
     Ok(layout::page(
         &visit,
-        &Page { scripts: &["board.js"], again_without_script: true, ..Page::new("Live", &main) },
+        &Page {
+            scripts: &["board.js"],
+            styles: &["settings.css"],
+            again_without_script: true,
+            ..Page::new("Live", &main)
+        },
     ))
 }
 
@@ -46,6 +51,7 @@ pub struct Since {
 /// `GET /rows`: what has changed.
 pub async fn rows(
     State(site): State<Arc<Site>>,
+    Extension(visit): Extension<Arc<Visit>>,
     asked: Result<Query<Since>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let Query(asked) = asked.map_err(|_| Failure::bad_form())?;
@@ -61,18 +67,18 @@ pub async fn rows(
     let body = serde_json::json!({
         "revision": site.live.revision_out(board.revision),
         "now": board.now.as_millisecond(),
-        "head": head(&board, &asked.wish).into_string(),
+        "head": head(&visit, &board, &asked.wish).into_string(),
         "order": order,
         "rows": changed,
     });
     Ok(([(CONTENT_TYPE, "application/json")], body.to_string()).into_response())
 }
 
-fn whole(site: &Site, board: &Board, wish: &Wish) -> Markup {
+fn whole(site: &Site, visit: &Visit, board: &Board, wish: &Wish) -> Markup {
     let chosen = board.chosen(wish);
     html! {
         div #board data-revision=(site.live.revision_out(board.revision)) data-now=(board.now.as_millisecond()) {
-            div #head { (head(board, wish)) }
+            div #head { (head(visit, board, wish)) }
             form.filter method="get" action="/" role="search" {
                 label.unseen for="q" { "Part of a name or address" }
                 input #q type="search" name="q" value=(wish.q) placeholder="Find a recipient" autocomplete="off" maxlength="200";
@@ -114,7 +120,7 @@ fn whole(site: &Site, board: &Board, wish: &Wish) -> Markup {
 }
 
 /// The sentence, the figures, and a link for each state that there is.
-fn head(board: &Board, wish: &Wish) -> Markup {
+fn head(visit: &Visit, board: &Board, wish: &Wish) -> Markup {
     let watched = board.count(|standing| standing != Standing::Paused);
     let down = board.count(states::is_down);
     let doubtful = board.count(states::is_doubtful);
@@ -150,6 +156,8 @@ fn head(board: &Board, wish: &Wish) -> Markup {
             }
             @if let Some(next) = next { "Next probe: " (words::until(next, board.now)) "." }
         }
+        (quiet::lost(board.lost))
+        (quiet::now(&visit.config, board.now))
         ul.totals aria-label="Recipients by state" {
             @for standing in ranked() {
                 @let look = states::look(standing);
