@@ -23,7 +23,8 @@ use super::failure::Failure;
 use super::layout::{self, Page};
 use super::visit::Visit;
 
-pub use steps::way;
+pub use sentence::sentence;
+pub use steps::{steps, way};
 
 /// `GET /probes/{id}`.
 pub async fn page(
@@ -83,7 +84,7 @@ fn part_of(site: &Site, visit: &Visit, view: &ProbeView) -> Markup {
 }
 
 /// After how many milliseconds there may be news; `None` when there will be none.
-fn again(view: &ProbeView) -> Option<u32> {
+pub fn again(view: &ProbeView) -> Option<u32> {
     let (since, settled) = match &view.stage {
         Stage::Unknown => return None,
         Stage::Requested(_) if view.has_run_out() => return None,

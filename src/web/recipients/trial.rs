@@ -1,7 +1,6 @@
 //! A probe that somebody asked for, followed while it is under way, and what it suggests for the recipient.
 
 mod advice;
-mod steps;
 
 use std::sync::Arc;
 
@@ -9,18 +8,18 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::clock;
 use crate::config::Config;
 use crate::domain::id::{ProbeId, RecipientId};
-use crate::domain::probe::{Probe, between};
+use crate::domain::probe::Probe;
 use crate::domain::recipient::{Recipient, Wanted};
-use crate::store::{Edited, Requested, Store};
+use crate::store::{Edited, ProbeView, Requested, Stage, Store};
 use crate::web::Site;
 use crate::web::failure::Failure;
+use crate::web::probe::{again, sentence, steps};
 use crate::web::visit::Visit;
 
 use super::entries::Entries;
@@ -28,9 +27,6 @@ use super::form::Typed;
 use super::notice::Notice;
 use super::view::{self, Extras};
 use super::{Named, conflict, find, provisioned, to_recipient};
-
-/// After that time nobody takes a request any more. Seconds.
-const NOBODY_S: u64 = 125;
 
 /// The identity of a probe that is asked for now.
 pub fn new_id(recipient: RecipientId) -> ProbeId {
@@ -40,56 +36,64 @@ pub fn new_id(recipient: RecipientId) -> ProbeId {
 
 /// The identity that a query names, if it is one of this recipient's.
 pub fn id_of(text: &str, recipient: RecipientId) -> Option<ProbeId> {
-    let id = uuid::Uuid::try_parse(text).ok().map(ProbeId::from_uuid)?;
-    (id.recipient() == recipient).then_some(id)
+    text.parse::<ProbeId>().ok().filter(|id| id.recipient() == recipient)
 }
 
 /// To the recipient's page, which follows this probe.
 pub fn to_page(id: ProbeId, notice: Notice) -> Response {
     let recipient = id.recipient();
-    Redirect::to(&format!("/recipients/{recipient}?done={}&try={}#trial", notice.as_str(), id.uuid()))
+    Redirect::to(&format!("/recipients/{recipient}?done={}&try={}#trial", notice.as_str(), id))
         .into_response()
 }
 
 /// A probe that was asked for, as far as it has come.
-pub struct Trial {
-    pub id: ProbeId,
-    pub asked_at: Option<Timestamp>,
-    pub probe: Option<Probe>,
-    pub now: Timestamp,
-}
+pub struct Trial(ProbeView);
 
 impl Trial {
     pub async fn load(store: &Store, id: ProbeId) -> Result<Self, Failure> {
-        // In this order: a request becomes a probe, never the other way round.
-        let asked_at = store.requested_at(id).await?;
-        let probe = store.probes(&[id]).await?.pop();
-        let now = store.now().await?.time;
-        Ok(Self { id, asked_at, probe, now })
+        Ok(Self(store.probe_view(id).await?))
+    }
+
+    pub fn probe(&self) -> Option<&Probe> {
+        match &self.0.stage {
+            Stage::Made(made) => Some(&made.probe),
+            Stage::Requested(_) | Stage::Unknown => None,
+        }
     }
 
     /// Nobody took the request in time.
-    pub fn is_forgotten(&self) -> bool {
-        self.probe.is_none()
-            && self.asked_at.is_none_or(|asked| between(asked, self.now).as_secs() > NOBODY_S)
+    fn is_forgotten(&self) -> bool {
+        self.0.stage == Stage::Unknown || self.0.has_run_out()
     }
 
     /// There is nothing more to follow.
     pub fn is_over(&self) -> bool {
-        self.probe.as_ref().map_or_else(|| self.is_forgotten(), |probe| !probe.state.is_open())
+        self.probe().map_or_else(|| self.is_forgotten(), |probe| !probe.state.is_open())
     }
 
-    /// How it is, in a sentence, then step by step, then what follows from it.
     pub fn render(&self, recipient: &Recipient, config: &Config) -> Markup {
         html! {
-            section.trial #trial data-over[self.is_over()]
-                data-src={ "/recipients/" (recipient.id) "/trial?try=" (self.id.uuid()) } aria-labelledby="trial-heading" {
+            section.trial #trial aria-labelledby="trial-heading" {
                 h2 #trial-heading { "The probe that was asked for" }
-                p.says #trial-says role="status" { (steps::sentence(self)) }
-                div #trial-rest {
-                    (steps::list(self, recipient))
-                    (advice::render(self, recipient, config))
+                (self.piece(recipient, config))
+            }
+        }
+    }
+
+    /// How it is, in a sentence, then step by step, then what follows from it. The script puts a newer one in its place.
+    fn piece(&self, recipient: &Recipient, config: &Config) -> Markup {
+        let id = self.0.id;
+        html! {
+            div.probe.alone data-fetch={ "/recipients/" (recipient.id) "/trial?try=" (id) } data-again=[again(&self.0)] {
+                p.said {
+                    b data-said {
+                        @if self.is_forgotten() { "Nobody took it within 2 minutes: no instance is at work, or its sender is not configured. Nothing was sent." }
+                        @else { (sentence(&self.0)) }
+                    }
+                    " " @if self.probe().is_some() { a href={ "/probes/" (id) } { "Everything about this probe" } }
                 }
+                (steps(&self.0))
+                (advice::render(self, recipient, config))
             }
         }
     }
@@ -132,7 +136,7 @@ pub async fn fragment(
     let probe = id_of(&followed.probe, id).ok_or_else(Failure::not_found)?;
     let store = site.store()?;
     let recipient = find(&store, id).await?;
-    Ok(Trial::load(&store, probe).await?.render(&recipient, &visit.config))
+    Ok(Trial::load(&store, probe).await?.piece(&recipient, &visit.config))
 }
 
 /// `POST /recipients/{id}/adopt`: takes over what a trial has suggested.

@@ -111,8 +111,8 @@ pub async fn answer(
     let page = layout::page(
         visit,
         &Page {
-            scripts: &["recipients.js"],
-            styles: &["recipients.css"],
+            scripts: &["recipients.js", "probe.js"],
+            styles: &["recipients.css", "probe.css"],
             again_without_script: !is_followed && visit.is_look,
             follow_without_script: is_followed.then_some(FOLLOW),
             ..Page::new(&recipient.name, &main)

@@ -19,8 +19,8 @@ use super::Trial;
 const WONDER_S: u64 = 20;
 
 pub fn render(trial: &Trial, recipient: &Recipient, config: &Config) -> Markup {
-    let Some(probe) = &trial.probe else { return html! {} };
-    let waiting = probe.accepted_at.map_or(0, |accepted| between(accepted, trial.now).as_secs());
+    let Some(probe) = trial.probe() else { return html! {} };
+    let waiting = probe.accepted_at.map_or(0, |accepted| between(accepted, trial.0.now).as_secs());
     html! {
         @if probe.misrouted > 0 { (misrouted(recipient, config)) }
         @match probe.state {

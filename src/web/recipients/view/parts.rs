@@ -106,7 +106,7 @@ pub fn last_probes(recipient: &Recipient, probes: &[Probe], now: Timestamp) -> M
                         @for probe in probes {
                             tr {
                                 td { (result(probe)) @if probe.kind == Kind::Manual { " " span.tag { "by hand" } } }
-                                td { a href={ "/probes/" (probe.id.uuid()) } { (words::ago(probe.first_attempt_at, now)) } }
+                                td { a href={ "/probes/" (probe.id) } { (words::ago(probe.first_attempt_at, now)) } }
                                 td.n { @match probe.arrival.as_ref().and_then(|arrival| arrival.latency) {
                                     Some(took) => (words::latency(took.as_secs_f64() * 1000.0)),
                                     None => span.none { "—" },
