@@ -40,4 +40,5 @@ mod web_board;
 mod web_limits;
 mod web_login;
 mod web_pages;
+mod web_proxy;
 mod web_settings;
