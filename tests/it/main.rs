@@ -43,6 +43,7 @@ mod web_history;
 mod web_limits;
 mod web_login;
 mod web_pages;
+mod web_proxy;
 mod web_recipients;
 mod web_recipients_odd;
 mod web_trial;
