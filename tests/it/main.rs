@@ -18,6 +18,7 @@ mod browser;
 mod check;
 mod clock;
 mod crash;
+mod dashboards;
 mod database;
 mod delivery;
 mod demo;
