@@ -37,3 +37,4 @@ mod web_board;
 mod web_limits;
 mod web_login;
 mod web_pages;
+mod web_probe;
