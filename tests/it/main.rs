@@ -44,8 +44,12 @@ mod web_history;
 mod web_limits;
 mod web_login;
 mod web_pages;
+<<<<<<< HEAD
 mod web_proxy;
 mod web_recipients;
 mod web_recipients_odd;
 mod web_trial;
 mod web_settings;
+=======
+mod web_probe;
+>>>>>>> probe
