@@ -9,8 +9,6 @@
     reason = "a test fails by panicking"
 )]
 
-mod lab;
-
 mod alertmanager;
 mod alerts;
 mod blindness;
@@ -23,6 +21,7 @@ mod database;
 mod delivery;
 mod demo;
 mod instances;
+mod lab;
 mod lab_itself;
 mod modes;
 mod oddities;
@@ -44,12 +43,9 @@ mod web_history;
 mod web_limits;
 mod web_login;
 mod web_pages;
-<<<<<<< HEAD
+mod web_probe;
 mod web_proxy;
 mod web_recipients;
 mod web_recipients_odd;
-mod web_trial;
 mod web_settings;
-=======
-mod web_probe;
->>>>>>> probe
+mod web_trial;
