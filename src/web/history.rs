@@ -91,7 +91,7 @@ pub async fn page(
             (filter(&wish, recipient.id))
         }
     };
-    let kept = crate::config::show_duration(site.config().retention);
+    let kept = words::span(site.config().retention);
     let main = html! {
         p.trail { a href="/" { "Live" } " / " a href={ "/recipients/" (recipient.id) } { (recipient.name) } " / History" }
         (shown)
