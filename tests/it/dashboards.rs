@@ -6,6 +6,7 @@ mod data;
 mod form;
 mod layout;
 mod lint;
+mod numbers;
 mod promql;
 mod scene;
 mod variables;

@@ -125,7 +125,7 @@ fn provisioning_is_fixed_and_leads_exemplars_to_their_probes() {
         "      timeInterval: 15s",
         "        - name: probe_id",
         // `$$` is Grafana's way to write a `$` that is no variable of the environment.
-        "          url: $PUBLIC_URL/probes/$${__value.raw}",
+        "          url: $MAILDT_URL/probes/$${__value.raw}",
     ] {
         assert!(source.lines().any(|other| other == line), "{line}");
     }

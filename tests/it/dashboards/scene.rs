@@ -18,7 +18,7 @@ use crate::lab::builtin::{BuiltIn, OTHER};
 use crate::lab::ground::{free_port, ground};
 use crate::lab::metrics::get;
 use crate::lab::process::Process;
-use crate::lab::tools::tool;
+use crate::lab::tools::{repository, tool};
 use crate::lab::wait::{Look, s, so};
 
 pub const SCRAPE_INTERVAL: Duration = s(1);
@@ -118,8 +118,9 @@ fn scrape(prometheus: PathBuf, target: SocketAddr) -> (SocketAddr, Process) {
     fs::write(directory.join("alert.yml"), ALERT).unwrap();
     let config = directory.join("prometheus.yml");
     let seconds = SCRAPE_INTERVAL.as_secs();
+    let rules = repository("prometheus/rules/*.yml").display().to_string();
     let settings = format!(
-        "global: {{scrape_interval: {seconds}s, evaluation_interval: {seconds}s}}\nrule_files: [alert.yml]\n\
+        "global: {{scrape_interval: {seconds}s, evaluation_interval: {seconds}s}}\nrule_files: [alert.yml, '{rules}']\n\
          scrape_configs:\n  - job_name: maildt\n    static_configs: [{{targets: ['{target}']}}]\n"
     );
     fs::write(&config, settings).unwrap();
