@@ -9,9 +9,10 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use maildt::domain::id::{ProbeId, RecipientId};
-use maildt::domain::message::{Letter, compose, recognise};
+use maildt::domain::message::{Form, Letter, compose, recognise};
 use maildt::domain::probe::{Event, Kind, Probe, Sighting, State};
 use maildt::domain::recipient::ReturnMode;
+use maildt::domain::record::{Bearing, Content, Seen};
 use maildt::domain::retry::Next;
 use maildt::domain::submission::{Attempt, Outcome, Reply};
 use maildt::domain::token::{Keyring, SigningKey, find};
@@ -75,6 +76,8 @@ fn probe(id: ProbeId) -> Probe {
         failure: None,
         phases: vec![],
         note: None,
+        sightings: vec![],
+        searches: vec![],
         version: 1,
     }
 }
@@ -100,9 +103,27 @@ fn seen() -> Event {
         estimated: false,
         tolerance: Duration::ZERO,
         placement: Placement::Inbox,
+        mailbox: "default".into(),
         folder: "INBOX".into(),
         print: 42,
+        form: Form::Direct,
+        content: Content::default(),
     })
+}
+
+fn kept(content: &Content) -> Seen {
+    Seen {
+        print: 42,
+        at: at(120),
+        estimated: false,
+        mailbox: "default".to_owned(),
+        folder: "INBOX".to_owned(),
+        placement: Placement::Inbox,
+        form: Form::Direct,
+        bearing: Bearing::Proof,
+        note: None,
+        content: content.clone(),
+    }
 }
 
 fn core(c: &mut Criterion) {
@@ -113,6 +134,16 @@ fn core(c: &mut Criterion) {
     let foreign = vec![b'x'; 64 * 1024];
     c.bench_function("compose a probe", |b| b.iter(|| compose(black_box(token), letter())));
     c.bench_function("recognise a returned probe", |b| b.iter(|| recognise(black_box(&raw))));
+    // What is kept with a probe for its page: all that one message adds.
+    c.bench_function("read the trace of a returned probe", |b| b.iter(|| Content::of(black_box(&raw))));
+    let loops = [raw.as_slice(); 60].concat();
+    c.bench_function("read the trace of a header of 500 fields", |b| {
+        b.iter(|| Content::of(black_box(&loops)))
+    });
+    let content = Content::of(&raw);
+    c.bench_function("write what is kept of a message as JSON", |b| {
+        b.iter(|| serde_json::to_value(kept(black_box(&content))).unwrap().to_string());
+    });
     c.bench_function("search 64 KiB of foreign text for a token", |b| {
         b.iter(|| find(black_box(&foreign), 8));
     });

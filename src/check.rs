@@ -261,7 +261,10 @@ impl Look {
         while let Some(event) = self.events.recv().await {
             match event {
                 Event::Synced(synced)
-                    if self.rounds.answered(&synced.place.folder, synced.round, synced.started).is_some() =>
+                    if self
+                        .rounds
+                        .answered(&synced.place.folder, synced.round, synced.started, synced.finished)
+                        .is_some() =>
                 {
                     return Ok(());
                 }
@@ -300,10 +303,13 @@ impl Look {
                 }
                 Some(Event::Synced(synced)) => {
                     blind = None;
-                    if let Some(round) =
-                        self.rounds.answered(&synced.place.folder, synced.round, synced.started)
-                    {
-                        proof = proof.after(round, until, gap);
+                    if let Some(round) = self.rounds.answered(
+                        &synced.place.folder,
+                        synced.round,
+                        synced.started,
+                        synced.finished,
+                    ) {
+                        proof = proof.after(&round, until, gap);
                         if proof == Proof::Complete {
                             return Ended::Absent;
                         }

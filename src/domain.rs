@@ -5,6 +5,8 @@
 
 pub mod address;
 pub mod alert;
+pub mod authentication;
+pub mod fields;
 pub mod id;
 pub mod message;
 pub mod plan;
@@ -13,10 +15,13 @@ pub mod proof;
 pub mod proposal;
 pub mod quiet;
 pub mod recipient;
+pub mod record;
 pub mod report;
 pub mod retry;
 pub mod return_mode;
 pub mod submission;
 pub mod throttle;
 pub mod token;
+pub mod trace;
+pub mod transit;
 pub mod verdict;

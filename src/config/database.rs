@@ -32,7 +32,10 @@ impl Database {
         if !top.has_secret("database_url") {
             if has_password {
                 let place = top.place("database_password");
-                findings.warn(&place, "does nothing without DATABASE_URL: a private PostgreSQL needs no password");
+                findings.warn(
+                    &place,
+                    "does nothing without DATABASE_URL: a private PostgreSQL needs no password",
+                );
             }
             return Some(Self::Private);
         }
@@ -157,10 +160,8 @@ mod tests {
 
     #[test]
     fn a_password_of_its_own_may_hold_any_character() {
-        let environment = [
-            ("DATABASE_URL", "postgresql://maildt@db/mail"),
-            ("DATABASE_PASSWORD", "p@ss/w:rd?%20#'\\"),
-        ];
+        let environment =
+            [("DATABASE_URL", "postgresql://maildt@db/mail"), ("DATABASE_PASSWORD", "p@ss/w:rd?%20#'\\")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = crate::config::Config::load(None, environment, crate::config::Purpose::Check).unwrap();
         let Database::Url(url) = config.database else { panic!("{:?}", config.database) };

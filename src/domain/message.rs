@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use mail_parser::{HeaderName, HeaderValue, MessageParser, MimeHeaders};
+use serde::{Deserialize, Serialize};
 
 use super::token::{self, Token};
 
@@ -54,7 +55,8 @@ pub fn compose(token: impl std::fmt::Display, letter: Letter<'_>) -> Vec<u8> {
 }
 
 /// What kind of message carries a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Form {
     /// The probe itself: its own header field or its Message-ID came through.
     Direct,

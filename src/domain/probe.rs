@@ -9,7 +9,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::id::{ProbeId, RecipientId};
+use super::message::Form;
 use super::recipient::ReturnMode;
+use super::record::{Bearing, Content, MOST_SEEN, Search, Seen};
 use super::retry::Next;
 use super::submission::{Attempt, Outcome, Phase, Reason, Reply};
 use super::verdict::{Placement, Verdict};
@@ -158,11 +160,15 @@ pub struct Probe {
     pub phases: Vec<(Phase, Duration)>,
     /// What a delivery status notification, or our giving up, said.
     pub note: Option<String>,
+    /// The messages that carried its token, at most [`MOST_SEEN`]. They decide nothing.
+    pub sightings: Vec<Arc<Seen>>,
+    /// The searches that proved its absence, or what there was of them.
+    pub searches: Vec<Arc<Search>>,
     /// Counts the saved transitions: the compare-and-set key.
     pub version: i32,
 }
 
-/// A message that proves a delivery, as the engine understood it.
+/// A message that carries the token of a probe, as the engine understood it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// Arrival in database time.
@@ -173,8 +179,12 @@ pub struct Sighting {
     /// How far past the deadline still counts as in time: 0 seen live, 2 s or 5 s by INTERNALDATE.
     pub tolerance: Duration,
     pub placement: Placement,
+    pub mailbox: Arc<str>,
     pub folder: Arc<str>,
+    /// A digest of its header: each delivery adds trace fields of its own.
     pub print: i64,
+    pub form: Form,
+    pub content: Content,
 }
 
 /// What can happen to a probe.
@@ -189,13 +199,15 @@ pub enum Event {
     /// Seen in its mailbox, in the form that its return mode asks for.
     Seen(Sighting),
     /// Seen in another mailbox.
-    Misrouted { print: i64 },
+    Misrouted(Sighting),
     /// A delivery status notification says that it failed.
-    Bounced { at: Timestamp, note: String },
+    Bounced { at: Timestamp, note: String, report: Sighting },
+    /// A message that proves nothing: a report of something else, or a form that the return mode does not ask for.
+    Noted(Sighting),
     /// Two complete rounds after the deadline did not contain it.
-    Absent { at: Timestamp },
+    Absent { at: Timestamp, searches: Vec<Arc<Search>> },
     /// It could not be judged within the bound.
-    GivenUp { at: Timestamp, note: String },
+    GivenUp { at: Timestamp, note: String, searches: Vec<Arc<Search>> },
 }
 
 /// What a transition means for the counters. Told after the commit, and only then.
@@ -247,24 +259,34 @@ impl Probe {
                 self.unconfirmed(at, "the program stopped during the submission".to_owned(), &mut effects);
             }
             Event::Seen(sighting) => self.seen(sighting, &mut effects),
-            Event::Misrouted { print } => {
-                if self.remember(print) {
+            Event::Misrouted(sighting) => {
+                if self.remember(sighting.print) {
                     self.misrouted += 1;
                     effects.push(Effect::Misrouted);
+                    self.keep(sighting, Bearing::Elsewhere, None);
                 }
             }
-            Event::Bounced { at, note } => {
-                self.expect(&[State::Accepted, State::Unconfirmed])?;
-                self.note = Some(note);
-                self.conclude(State::Bounced, Verdict::Bounced, at, &mut effects);
+            Event::Bounced { at, note, report } => {
+                self.keep(report, Bearing::Failure, Some(note.clone()));
+                // In any other state it is on record and changes nothing.
+                if matches!(self.state, State::Accepted | State::Unconfirmed) {
+                    self.note = Some(note);
+                    self.conclude(State::Bounced, Verdict::Bounced, at, &mut effects);
+                }
             }
-            Event::Absent { at } => {
+            Event::Noted(sighting) => {
+                let is_report = sighting.form == Form::Report;
+                self.keep(sighting, if is_report { Bearing::Notice } else { Bearing::OtherForm }, None);
+            }
+            Event::Absent { at, searches } => {
                 self.expect(&[State::Accepted])?;
                 self.was_missing = true;
+                self.searches = searches;
                 self.conclude(State::Missing, Verdict::Missing, at, &mut effects);
             }
-            Event::GivenUp { at, note } => {
+            Event::GivenUp { at, note, searches } => {
                 self.expect(&[State::Accepted, State::Unconfirmed, State::Deferred])?;
+                self.searches = searches;
                 self.note = Some(note);
                 self.conclude(State::Inconclusive, Verdict::Inconclusive, at, &mut effects);
             }
@@ -368,19 +390,15 @@ impl Probe {
         if self.arrival.is_some() {
             self.duplicates += 1;
             effects.push(Effect::Duplicate);
+            self.keep(sighting, Bearing::Duplicate, None);
             return;
         }
-        let latency = self
-            .accepted_at
-            .map(|accepted| sighting.latency.unwrap_or_else(|| between(accepted, sighting.at)));
-        self.arrival = Some(Arrival {
-            at: sighting.at,
-            estimated: sighting.estimated,
-            placement: sighting.placement,
-            folder: sighting.folder,
-            latency,
-        });
-        effects.push(Effect::Placed(sighting.placement));
+        let Sighting { at, latency: measured, estimated, tolerance, placement, .. } = sighting;
+        let latency = self.accepted_at.map(|accepted| measured.unwrap_or_else(|| between(accepted, at)));
+        self.arrival =
+            Some(Arrival { at, estimated, placement, folder: Arc::clone(&sighting.folder), latency });
+        effects.push(Effect::Placed(placement));
+        self.keep(sighting, Bearing::Proof, None);
         match self.state {
             // Sending or deferred: held until the attempt ends. The others have their result; the arrival is on record.
             State::Sending
@@ -390,29 +408,29 @@ impl Probe {
             | State::Delivered
             | State::Late => {}
             State::Unconfirmed => {
-                self.conclude(State::Delivered, Verdict::Delivered, sighting.at, effects);
+                self.conclude(State::Delivered, Verdict::Delivered, at, effects);
             }
             State::Accepted => {
                 let latency = latency.unwrap_or_default();
                 effects.push(Effect::LastLatency(latency));
-                if latency <= self.threshold.saturating_add(sighting.tolerance) {
-                    if !sighting.estimated {
+                if latency <= self.threshold.saturating_add(tolerance) {
+                    if !estimated {
                         effects.push(Effect::Timed(latency));
                     }
-                    self.conclude(State::Delivered, Verdict::Delivered, sighting.at, effects);
+                    self.conclude(State::Delivered, Verdict::Delivered, at, effects);
                 } else {
                     effects.push(Effect::LateArrival);
-                    if !sighting.estimated {
+                    if !estimated {
                         effects.push(Effect::Timed(latency));
                     }
-                    self.conclude(State::Late, Verdict::Late, sighting.at, effects);
+                    self.conclude(State::Late, Verdict::Late, at, effects);
                 }
             }
             State::Missing | State::Bounced => {
                 self.state = State::Late;
                 effects.extend(latency.map(Effect::LastLatency));
                 effects.push(Effect::LateArrival);
-                if let (Some(latency), false) = (latency, sighting.estimated) {
+                if let (Some(latency), false) = (latency, estimated) {
                     effects.push(Effect::Timed(latency));
                 }
             }
@@ -427,6 +445,27 @@ impl Probe {
             self.prints.push(print);
         }
         new && self.prints.len() <= KEPT
+    }
+
+    /// Puts a message on record, once, while there is room.
+    fn keep(&mut self, sighting: Sighting, bearing: Bearing, note: Option<String>) {
+        let room = if bearing == Bearing::Proof { MOST_SEEN } else { MOST_SEEN - 1 };
+        let is_known = self.sightings.iter().any(|seen| seen.print == sighting.print);
+        if is_known || self.sightings.len() >= room {
+            return;
+        }
+        self.sightings.push(Arc::new(Seen {
+            print: sighting.print,
+            at: sighting.at,
+            estimated: sighting.estimated,
+            mailbox: sighting.mailbox.to_string(),
+            folder: sighting.folder.to_string(),
+            placement: sighting.placement,
+            form: sighting.form,
+            bearing,
+            note,
+            content: sighting.content,
+        }));
     }
 
     fn conclude(&mut self, state: State, verdict: Verdict, at: Timestamp, effects: &mut Vec<Effect>) {

@@ -16,16 +16,18 @@ pub enum Proof {
 
 /// A complete round: every watched folder of a mailbox was looked through, by looks that began between these moments. When
 /// it was asked for says nothing: a mailbox that is away answers much later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Round {
     pub began: Instant,
     pub last: Instant,
+    /// For each folder as configured, when its look began and when it ended.
+    pub looks: Vec<(String, Instant, Instant)>,
 }
 
 impl Proof {
     /// What a complete round that did not contain the probe adds. A look that began before the deadline proves nothing.
     #[must_use]
-    pub fn after(self, round: Round, deadline: Instant, gap: Duration) -> Self {
+    pub fn after(self, round: &Round, deadline: Instant, gap: Duration) -> Self {
         if round.began < deadline {
             return self;
         }
@@ -47,11 +49,19 @@ impl Proof {
     }
 }
 
+/// The newest round that a folder has completed, and its first look for that.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    number: u64,
+    began: Instant,
+    ended: Instant,
+}
+
 /// The rounds of one mailbox: which were asked for and how far each folder has answered.
 #[derive(Debug, Default)]
 pub struct Rounds {
-    /// The newest round that each watched folder has completed, and when its first look for that began.
-    folders: BTreeMap<String, Option<(u64, Instant)>>,
+    /// What each watched folder has answered.
+    folders: BTreeMap<String, Option<Answer>>,
     /// Asked and not complete. One at a time: two at once could be answered by one look.
     asked: Option<u64>,
 }
@@ -81,18 +91,21 @@ impl Rounds {
         self.asked.is_some()
     }
 
-    /// A folder completed a look that began at `began`, after round `number` was asked for. Gives the pending round if that
-    /// completes it.
-    pub fn answered(&mut self, folder: &str, number: u64, began: Instant) -> Option<Round> {
+    /// A folder completed a look that lasted from `began` to `ended`, after round `number` was asked for. Gives the pending
+    /// round if that completes it.
+    pub fn answered(&mut self, folder: &str, number: u64, began: Instant, ended: Instant) -> Option<Round> {
         let answered = self.folders.get_mut(folder)?;
-        if answered.is_none_or(|(newest, _)| newest < number) {
-            *answered = Some((number, began));
+        if answered.is_none_or(|newest| newest.number < number) {
+            *answered = Some(Answer { number, began, ended });
         }
         let asked = self.asked?;
-        let looks = self.folders.values().map(|answered| answered.filter(|(number, _)| *number >= asked));
-        let looks: Option<Vec<Instant>> = looks.map(|look| look.map(|(_, began)| began)).collect();
-        let looks = looks?;
-        let round = Round { began: *looks.iter().min()?, last: *looks.iter().max()? };
+        let looks = self.folders.iter().map(|(folder, answered)| {
+            let answer = answered.filter(|answer| answer.number >= asked)?;
+            Some((folder.clone(), answer.began, answer.ended))
+        });
+        let looks: Vec<_> = looks.collect::<Option<_>>()?;
+        let began = looks.iter().map(|(_, began, _)| *began);
+        let round = Round { began: began.clone().min()?, last: began.max()?, looks };
         self.asked = None;
         Some(round)
     }
@@ -148,8 +161,8 @@ mod tests {
                             if let Some(looks) = looks.get_mut(folder) {
                                 looks.push(now);
                             }
-                            if let Some(round) = rounds.answered(name, number, now) {
-                                proof = proof.after(round, deadline, GAP);
+                            if let Some(round) = rounds.answered(name, number, now, now) {
+                                proof = proof.after(&round, deadline, GAP);
                             }
                         }
                     }
@@ -169,14 +182,14 @@ mod tests {
     #[test]
     fn two_rounds_prove_and_one_does_not() {
         let start = Instant::now();
-        let round = |began: Instant| Round { began, last: began };
-        let first = Proof::None.after(round(start), start, GAP);
+        let round = |began: Instant| Round { began, last: began, looks: vec![] };
+        let first = Proof::None.after(&round(start), start, GAP);
         assert_eq!(first, Proof::Once(start));
-        assert_eq!(first.after(round(start + GAP / 2), start, GAP), first);
-        assert_eq!(first.after(round(start + GAP), start, GAP), Proof::Complete);
-        let slow = Proof::None.after(Round { began: start, last: start + GAP }, start, GAP);
+        assert_eq!(first.after(&round(start + GAP / 2), start, GAP), first);
+        assert_eq!(first.after(&round(start + GAP), start, GAP), Proof::Complete);
+        let slow = Proof::None.after(&Round { last: start + GAP, ..round(start) }, start, GAP);
         assert_eq!(
-            slow.after(round(start + GAP), start, GAP),
+            slow.after(&round(start + GAP), start, GAP),
             slow,
             "one of the folders was only just looked at"
         );
@@ -187,13 +200,14 @@ mod tests {
         let mut rounds = Rounds::default();
         let at = Instant::now();
         rounds.asked(1);
-        assert_eq!(rounds.answered("INBOX", 1, at), None, "unknown folders answer nothing");
+        assert_eq!(rounds.answered("INBOX", 1, at, at), None, "unknown folders answer nothing");
         rounds.watch(["INBOX".to_owned(), "Junk".to_owned()]);
-        assert_eq!(rounds.answered("INBOX", 1, at), None);
+        assert_eq!(rounds.answered("INBOX", 1, at, at), None);
         // Away for a while: what counts is when it was looked at, not when that was asked for.
-        assert_eq!(rounds.answered("INBOX", 1, at + GAP / 2), None);
+        assert_eq!(rounds.answered("INBOX", 1, at + GAP / 2, at + GAP), None);
         let last = at + 6 * GAP;
-        assert_eq!(rounds.answered("Junk", 1, last), Some(Round { began: at, last }));
+        let looks = vec![("INBOX".to_owned(), at, at), ("Junk".to_owned(), last, last + GAP)];
+        assert_eq!(rounds.answered("Junk", 1, last, last + GAP), Some(Round { began: at, last, looks }));
         assert!(!rounds.is_pending());
     }
 }

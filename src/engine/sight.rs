@@ -10,6 +10,7 @@ use tracing::{debug, info};
 use crate::domain::id::ProbeId;
 use crate::domain::message::{Form, Recognised, recognise};
 use crate::domain::probe::{Event, Sighting, between};
+use crate::domain::record::Content;
 use crate::domain::report;
 use crate::imap::{self, Found, Reason};
 use crate::metrics::readiness::WatcherState;
@@ -63,8 +64,10 @@ impl Engine {
         }
         let Some(desk) = self.desks.get_mut(&place.mailbox) else { return };
         desk.synced(synced);
-        if let Some(round) = desk.rounds.answered(&place.folder, synced.round, synced.started) {
-            self.round_complete(&place.mailbox, round);
+        if let Some(round) =
+            desk.rounds.answered(&place.folder, synced.round, synced.started, synced.finished)
+        {
+            self.round_complete(&place.mailbox, &round);
         }
         self.note_observed();
     }
@@ -176,33 +179,34 @@ impl Engine {
         self.let_go(Some(&found.place));
     }
 
-    /// A message that carries the verified token of a probe in memory.
+    /// A message that carries the verified token of a probe in memory. Whatever it is, it goes on record; only one that
+    /// proves the delivery is removed from the mailbox.
     fn sighted(&mut self, id: ProbeId, found: &Found, recognised: &Recognised) {
         let holds = Some(Arc::clone(&found.place));
         let Some(tracked) = self.table.get(id) else { return self.let_go(holds.as_ref()) };
-        let probe = &tracked.probe;
-        if recognised.form == Form::Report {
-            let at = self.clock.at(found.seen_at);
+        let is_here = tracked.probe.mailbox == found.place.mailbox;
+        let is_accepted = tracked.probe.return_mode.accepts(recognised.form);
+        let sighting = self.sighting(id, found, recognised.form, is_here && is_accepted);
+        let mut then = Then { holds, ..Then::default() };
+        let event = if recognised.form == Form::Report {
             match report::failure(found.body.as_deref().unwrap_or(&found.header)) {
-                Some(note) => self.apply(id, Event::Bounced { at, note }, Then { holds, ..Then::default() }),
-                None => self.let_go(holds.as_ref()),
+                Some(note) => Event::Bounced { at: self.clock.at(found.seen_at), note, report: sighting },
+                None => Event::Noted(sighting),
             }
-            return;
-        }
-        if !probe.return_mode.accepts(recognised.form) {
+        } else if !is_accepted {
             debug!(probe = %id, form = ?recognised.form, "a message about a probe that does not prove its delivery");
-            return self.let_go(holds.as_ref());
-        }
-        let print = print(&found.header);
-        if probe.mailbox != found.place.mailbox {
-            return self.apply(id, Event::Misrouted { print }, Then { holds, ..Then::default() });
-        }
-        let sighting = self.sighting(id, found, print);
-        let then = Then { release: Some(release(found)), holds, starts: None };
-        self.apply(id, Event::Seen(sighting), then);
+            Event::Noted(sighting)
+        } else if !is_here {
+            Event::Misrouted(sighting)
+        } else {
+            then.release = Some(release(found));
+            Event::Seen(sighting)
+        };
+        self.apply(id, event, then);
     }
 
-    fn sighting(&mut self, id: ProbeId, found: &Found, print: i64) -> Sighting {
+    /// What a message says about the probe. The clock of the mailbox is learned from those that `count` alone.
+    fn sighting(&mut self, id: ProbeId, found: &Found, form: Form, counts: bool) -> Sighting {
         let seen = self.clock.at(found.seen_at);
         let accepted = self.table.get(id).and_then(|tracked| tracked.accepted);
         let acknowledged = self.table.get(id).and_then(|tracked| tracked.probe.accepted_at);
@@ -219,8 +223,11 @@ impl Engine {
             estimated: false,
             tolerance: Duration::ZERO,
             placement: found.place.placement,
+            mailbox: Arc::clone(&found.place.mailbox),
             folder: found.place.name.chars().filter(|c| !c.is_control()).collect::<String>().into(),
-            print,
+            print: print(&found.header),
+            form,
+            content: Content::of(&found.header),
         };
         let Some(desk) = self.desks.get_mut(&found.place.mailbox) else { return sighting };
         // Without a date of the server's our own clock is all there is.
@@ -228,6 +235,9 @@ impl Engine {
             sighting.estimated = !live;
             return sighting;
         };
+        if live && !counts {
+            return sighting;
+        }
         if live {
             if let Some(lag) = desk.clock.detection_lag(seen, stamped) {
                 self.metrics.mailbox(&found.place.mailbox).detection_lag(lag);

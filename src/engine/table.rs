@@ -1,6 +1,7 @@
 //! The probes in memory: all that are open, and those closed a moment ago.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::id::ProbeId;
 use crate::domain::probe::Probe;
 use crate::domain::proof::Proof;
+use crate::domain::record::Search;
 
 /// A probe and what only this process knows of it.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(super) struct Tracked {
     /// When the final 2xx was read, if this process read it.
     pub(super) accepted: Option<Instant>,
     pub(super) proof: Proof,
+    /// The rounds that the proof is made of.
+    pub(super) searches: Vec<Arc<Search>>,
     /// Saves queued and not yet made.
     pub(super) unsaved: usize,
     /// By how much the database's clock was set since the probe's times were taken from it.
@@ -69,6 +73,7 @@ impl Table {
             probe,
             accepted: None,
             proof: Proof::None,
+            searches: Vec::new(),
             unsaved: 0,
             shifted: SignedDuration::ZERO,
             failing_since: None,

@@ -88,7 +88,7 @@ impl Engine {
             if self.tainted.remove(&id) {
                 let at = self.clock.at(Instant::now());
                 let note = "a result could not be saved".to_owned();
-                self.apply(id, Event::GivenUp { at, note }, Then::default());
+                self.apply(id, Event::GivenUp { at, note, searches: Vec::new() }, Then::default());
             }
         }
     }

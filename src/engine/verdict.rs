@@ -4,12 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::domain::fields::plain;
 use crate::domain::id::ProbeId;
 use crate::domain::probe::{Event, State};
 use crate::domain::proof::{Proof, Round};
+use crate::domain::record::{Look, MOST_FOLDERS, Search};
 
 use super::Engine;
 use super::journal::Then;
+
+/// Characters kept of a folder's name.
+const MOST_NAME: usize = 200;
 
 impl Engine {
     /// Asks for the rounds of looking that overdue probes need, and ends the wait of those that nobody could judge.
@@ -43,7 +48,8 @@ impl Engine {
         }
         let at = self.clock.at(now);
         for (id, note) in given_up {
-            self.apply(id, Event::GivenUp { at, note: note.to_owned() }, Then::default());
+            let searches = self.searches(id);
+            self.apply(id, Event::GivenUp { at, note: note.to_owned(), searches }, Then::default());
         }
         self.try_again(&again, now);
     }
@@ -67,13 +73,14 @@ impl Engine {
                     continue;
                 }
             };
-            let event = Event::GivenUp { at: self.clock.at(now), note: gone.to_owned() };
+            let note = gone.to_owned();
+            let event = Event::GivenUp { at: self.clock.at(now), note, searches: Vec::new() };
             self.apply(*id, event, Then::default());
         }
     }
 
     /// A round over all folders of a mailbox is complete and everything that it found has been heard.
-    pub(super) fn round_complete(&mut self, mailbox: &Arc<str>, round: Round) {
+    pub(super) fn round_complete(&mut self, mailbox: &Arc<str>, round: &Round) {
         let now = Instant::now();
         let mut proofs = Vec::new();
         for tracked in self.table.overdue(now) {
@@ -84,21 +91,48 @@ impl Engine {
             }
         }
         let at = self.clock.at(now);
+        let search = Arc::new(self.search(mailbox, round));
         for (id, proof) in proofs {
             let Some(tracked) = self.table.get_mut(id) else { continue };
+            if tracked.proof != proof {
+                tracked.searches.push(Arc::clone(&search));
+            }
             tracked.proof = proof;
             if proof != Proof::Complete {
                 continue;
             }
             match self.table.get(id).map(|tracked| tracked.probe.state) {
-                Some(State::Accepted) => self.apply(id, Event::Absent { at }, Then::default()),
+                Some(State::Accepted) => {
+                    let searches = self.searches(id);
+                    self.apply(id, Event::Absent { at, searches }, Then::default());
+                }
                 Some(State::Unconfirmed) => {
                     let note =
                         "the submission ended without an answer, and the message did not arrive".to_owned();
-                    self.apply(id, Event::GivenUp { at, note }, Then::default());
+                    let searches = self.searches(id);
+                    self.apply(id, Event::GivenUp { at, note, searches }, Then::default());
                 }
                 _ => {}
             }
         }
+    }
+
+    fn searches(&self, id: ProbeId) -> Vec<Arc<Search>> {
+        self.table.get(id).map(|tracked| tracked.searches.clone()).unwrap_or_default()
+    }
+
+    /// A round as it goes on record: by the server's names of the folders, in database time.
+    fn search(&self, mailbox: &str, round: &Round) -> Search {
+        let folders = self.desks.get(mailbox).map(|desk| &desk.folders);
+        let looks = round.looks.iter().take(MOST_FOLDERS).map(|(folder, began, ended)| {
+            let name = folders.and_then(|folders| folders.get(folder.as_str())?.name.as_deref());
+            Look {
+                folder: plain(name.unwrap_or(folder).as_bytes(), MOST_NAME),
+                began: self.clock.at(*began),
+                ended: self.clock.at(*ended),
+                is_absent: name.is_none(),
+            }
+        });
+        Search { looks: looks.collect() }
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::probe::Probe;
 use crate::domain::verdict::{Placement, Verdict};
 
 use super::incidents::Statements;
-use super::row::{PROBE, milliseconds, phases_json};
+use super::row::{PROBE, milliseconds, phases_json, records_json};
 use super::{Error, Fence, Problem, Store, Tx, row};
 
 /// What is written together.
@@ -205,7 +205,8 @@ async fn save_statement(tx: &Tx<'_>) -> Result<Statement, Problem> {
                  attempts = $7, faults = $8, attempt_at = $9, next_attempt_at = $10, accepted_at = $11, deadline_at = $12,
                  arrived_at = $13, latency_ms = $14, latency_estimated = $15, placement = $16, folder = $17, prints = $18,
                  duplicates = $19, misrouted = $20, reply_code = $21, reply_enhanced = $22, reply_text = $23, queue_id = $24,
-                 failure_phase = $25, failure_reason = $26, failure_detail = $27, phases = $28, note = $29
+                 failure_phase = $25, failure_reason = $26, failure_detail = $27, phases = $28, note = $29,
+                 sightings = $30, searches = $31
              where id = $1 and version = $2",
         )
         .await?;
@@ -273,6 +274,8 @@ async fn save(tx: &Tx<'_>, statement: &Statement, probe: &Probe) -> Result<bool,
                 &failure.map(|f| f.detail.as_str()),
                 &phases_json(&probe.phases),
                 &probe.note,
+                &records_json(&probe.sightings),
+                &records_json(&probe.searches),
             ],
         )
         .await?;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
 
 use crate::domain::alert::{self, Incident, IncidentId};
@@ -23,7 +25,7 @@ pub(super) const PROBE: &str = "p.id, p.key_id, p.kind, p.sender, p.mailbox, p.r
     p.state, p.result, p.result_at, p.was_missing, p.attempts, p.faults, p.first_attempt_at, p.attempt_at, \
     p.next_attempt_at, p.accepted_at, p.deadline_at, p.arrived_at, p.latency_ms, p.latency_estimated, p.placement, \
     p.folder, p.prints, p.duplicates, p.misrouted, p.reply_code, p.reply_enhanced, p.reply_text, p.queue_id, \
-    p.failure_phase, p.failure_reason, p.failure_detail, p.phases, p.note, p.version";
+    p.failure_phase, p.failure_reason, p.failure_detail, p.phases, p.note, p.sightings, p.searches, p.version";
 
 /// The columns that [`incident`] reads.
 pub(super) const INCIDENT: &str = "i.id, i.kind, i.scope, i.opened_at, i.resolved_at, i.details, i.version";
@@ -105,8 +107,21 @@ pub(super) fn probe(row: &Row) -> Result<Probe, Problem> {
         failure: failure(row)?,
         phases: phases(&row.try_get("phases")?),
         note: row.try_get("note")?,
+        sightings: records(row.try_get("sightings")?),
+        searches: records(row.try_get("searches")?),
         version: row.try_get("version")?,
     })
+}
+
+/// A column of evidence. What this program cannot read is left out: it decides nothing.
+fn records<T: DeserializeOwned>(json: serde_json::Value) -> Vec<Arc<T>> {
+    let serde_json::Value::Array(all) = json else { return Vec::new() };
+    all.into_iter().filter_map(|one| serde_json::from_value(one).ok()).map(Arc::new).collect()
+}
+
+/// The inverse of [`records`].
+pub(super) fn records_json<T: Serialize>(records: &[Arc<T>]) -> serde_json::Value {
+    records.iter().filter_map(|one| serde_json::to_value(&**one).ok()).collect()
 }
 
 pub(super) fn incident(row: &Row) -> Result<Incident, Problem> {

@@ -191,6 +191,8 @@ pub(super) fn fresh(
         failure: None,
         phases: Vec::new(),
         note: None,
+        sightings: Vec::new(),
+        searches: Vec::new(),
         version: 1,
     }
 }

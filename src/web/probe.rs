@@ -1,8 +1,12 @@
 //! `/probes/{id}`: one probe, from the wish to the last thing that is known of it.
 
+mod evidence;
 mod facts;
+mod legs;
+mod picture;
 mod sentence;
 mod steps;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -18,10 +22,10 @@ use crate::domain::probe::State as ProbeState;
 use crate::metrics::readiness::Role;
 use crate::store::{ProbeView, Stage};
 
-use super::Site;
 use super::failure::Failure;
 use super::layout::{self, Page};
 use super::visit::Visit;
+use super::{Site, words};
 
 pub use sentence::sentence;
 pub use steps::{steps, way};

@@ -43,6 +43,8 @@ pub(super) fn fresh() -> Probe {
         failure: None,
         phases: vec![],
         note: None,
+        sightings: vec![],
+        searches: vec![],
         version: 1,
     }
 }
@@ -72,16 +74,36 @@ fn refused(code: u16) -> Outcome {
     }
 }
 
-fn sighting(at: Timestamp, print: i64, estimated: bool) -> Event {
-    Event::Seen(Sighting {
+fn message(at: Timestamp, print: i64, estimated: bool) -> Sighting {
+    Sighting {
         at,
         latency: None,
         estimated,
         tolerance: Duration::ZERO,
         placement: Placement::Inbox,
+        mailbox: "default".into(),
         folder: "INBOX".into(),
         print,
-    })
+        form: Form::Direct,
+        content: Content::default(),
+    }
+}
+
+fn sighting(at: Timestamp, print: i64, estimated: bool) -> Event {
+    Event::Seen(message(at, print, estimated))
+}
+
+fn noted(at: Timestamp, print: i64, form: Form) -> Event {
+    Event::Noted(Sighting { form, ..message(at, print, false) })
+}
+
+fn bounced(at: Timestamp, print: i64) -> Event {
+    let report = Sighting { form: Form::Report, ..message(at, print, false) };
+    Event::Bounced { at, note: "5.1.1".to_owned(), report }
+}
+
+fn searches() -> Vec<Arc<Search>> {
+    vec![Arc::new(Search::default()); 2]
 }
 
 fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
@@ -98,10 +120,12 @@ fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
         Just(Event::Attempted { at: at(0), attempt: attempt(Outcome::Released), next: Next::GiveUp }),
         Just(Event::Abandoned { at: at(0) }),
         (0i64..3, any::<bool>()).prop_map(|(print, estimated)| sighting(at(0), print, estimated)),
-        (0i64..3).prop_map(|print| Event::Misrouted { print }),
-        Just(Event::Bounced { at: at(0), note: "5.1.1".to_owned() }),
-        Just(Event::Absent { at: at(0) }),
-        Just(Event::GivenUp { at: at(0), note: String::new() }),
+        (0i64..3).prop_map(|print| Event::Misrouted(message(at(0), print, false))),
+        (0i64..30).prop_map(|print| bounced(at(0), print)),
+        (0i64..30).prop_map(|print| noted(at(0), print, Form::Copy)),
+        (0i64..30).prop_map(|print| noted(at(0), print, Form::Report)),
+        Just(Event::Absent { at: at(0), searches: searches() }),
+        Just(Event::GivenUp { at: at(0), note: String::new(), searches: vec![] }),
     ];
     proptest::collection::vec((1u32..90_000, event), 0..24)
 }
@@ -113,10 +137,11 @@ fn timed(event: Event, now: Timestamp) -> Event {
         Event::Attempted { attempt, next, .. } => Event::Attempted { at: now, attempt, next },
         Event::Abandoned { .. } => Event::Abandoned { at: now },
         Event::Seen(sighting) => Event::Seen(Sighting { at: now, ..sighting }),
-        Event::Misrouted { print } => Event::Misrouted { print },
-        Event::Bounced { note, .. } => Event::Bounced { at: now, note },
-        Event::Absent { .. } => Event::Absent { at: now },
-        Event::GivenUp { note, .. } => Event::GivenUp { at: now, note },
+        Event::Misrouted(sighting) => Event::Misrouted(Sighting { at: now, ..sighting }),
+        Event::Noted(sighting) => Event::Noted(Sighting { at: now, ..sighting }),
+        Event::Bounced { note, report, .. } => Event::Bounced { at: now, note, report },
+        Event::Absent { searches, .. } => Event::Absent { at: now, searches },
+        Event::GivenUp { note, searches, .. } => Event::GivenUp { at: now, note, searches },
     }
 }
 
@@ -134,6 +159,7 @@ proptest! {
             now += i64::from(pause);
             let event = timed(event, at(now));
             let before = probe.clone();
+            let is_noted = matches!(event, Event::Noted(_));
             let starts = matches!(event, Event::AttemptStarted { .. });
             let ends_ambiguously = matches!(
                 &event,
@@ -152,6 +178,14 @@ proptest! {
             prop_assert!(!before.was_missing || after.was_missing);
             if let (Some(a), Some(b)) = (&before.arrival, &after.arrival) {
                 prop_assert_eq!(a.at, b.at);
+            }
+            // What is on record stays, once and bounded, and a message that proves nothing changes nothing else.
+            prop_assert!(after.sightings.starts_with(&before.sightings) && after.sightings.len() <= MOST_SEEN);
+            let prints: std::collections::HashSet<i64> = after.sightings.iter().map(|seen| seen.print).collect();
+            prop_assert_eq!(prints.len(), after.sightings.len());
+            if is_noted {
+                prop_assert!(effects.is_empty());
+                prop_assert_eq!(&Probe { sightings: before.sightings.clone(), ..after.clone() }, &before);
             }
             // The database's own checks.
             prop_assert_eq!(after.result.is_none(), after.state.is_open());
@@ -203,7 +237,7 @@ fn after_the_deadline_is_late_and_was_not_missing() {
 
 #[test]
 fn late_remembers_that_it_was_missing() {
-    let (probe, _) = apply(sent(), Event::Absent { at: at(90_000) });
+    let (probe, _) = apply(sent(), Event::Absent { at: at(90_000), searches: searches() });
     let (probe, effects) = apply(probe, sighting(at(99_000), 1, false));
     assert_eq!((probe.state, probe.result, probe.was_missing), (State::Late, Some(Verdict::Missing), true));
     assert!(effects.contains(&Effect::LateArrival));
@@ -242,4 +276,54 @@ fn a_second_message_is_a_duplicate_and_the_same_one_again_is_not() {
     assert_eq!((probe.duplicates, effects.len()), (0, 0));
     let (probe, _) = apply(probe, sighting(at(300), 2, false));
     assert_eq!(probe.duplicates, 1);
+}
+
+/// What is on record: print and bearing.
+fn kept(probe: &Probe) -> Vec<(i64, Bearing)> {
+    probe.sightings.iter().map(|seen| (seen.print, seen.bearing)).collect()
+}
+
+#[test]
+fn each_message_is_on_record_once_with_what_it_was_worth() {
+    let (probe, _) = apply(sent(), noted(at(150), 1, Form::Copy));
+    let (probe, _) = apply(probe, noted(at(160), 1, Form::Copy));
+    let (probe, _) = apply(probe, noted(at(170), 2, Form::Report));
+    let (probe, _) = apply(probe, sighting(at(200), 3, false));
+    let (probe, _) = apply(probe, sighting(at(300), 4, false));
+    let (probe, _) = apply(probe, Event::Misrouted(message(at(400), 5, false)));
+    let (probe, effects) = apply(probe, bounced(at(500), 6));
+    assert_eq!(
+        kept(&probe),
+        [
+            (1, Bearing::OtherForm),
+            (2, Bearing::Notice),
+            (3, Bearing::Proof),
+            (4, Bearing::Duplicate),
+            (5, Bearing::Elsewhere),
+            (6, Bearing::Failure)
+        ]
+    );
+    assert_eq!((probe.state, probe.duplicates, probe.misrouted), (State::Delivered, 1, 1));
+    assert!(effects.is_empty() && probe.note.is_none(), "a bounce after the delivery changes nothing");
+}
+
+#[test]
+fn a_flood_of_messages_about_it_leaves_room_for_the_one_that_counts() {
+    let mut probe = sent();
+    for print in 0..100 {
+        probe = apply(probe, noted(at(150), print, Form::Copy)).0;
+    }
+    assert_eq!(probe.sightings.len(), MOST_SEEN - 1);
+    let (probe, _) = apply(probe, sighting(at(200), 1000, false));
+    assert_eq!(kept(&probe).last(), Some(&(1000, Bearing::Proof)));
+    let (probe, _) = apply(probe, sighting(at(300), 1001, false));
+    assert_eq!((probe.sightings.len(), probe.duplicates), (MOST_SEEN, 1));
+}
+
+#[test]
+fn what_proved_the_absence_is_on_record() {
+    let (probe, _) = apply(sent(), Event::Absent { at: at(90_000), searches: searches() });
+    assert_eq!(probe.searches.len(), 2);
+    let (probe, _) = apply(probe, sighting(at(99_000), 1, false));
+    assert_eq!((probe.state, probe.searches.len()), (State::Late, 2), "also when it turns up after all");
 }

@@ -6,13 +6,17 @@ use crate::domain::probe::{Kind, Probe};
 use crate::store::{Made, ProbeView, Stage};
 use crate::web::words;
 
-use super::{at, exact_ms, sentence};
+use super::{at, evidence, exact_ms, picture, sentence, timeline};
 
 /// What is on record of a probe that was made.
 pub fn facts(view: &ProbeView) -> Markup {
     let Stage::Made(made) = &view.stage else { return html! {} };
     html! {
+        (picture::picture(&made.probe))
+        (timeline::timeline(&made.probe))
+        (evidence::evidence(&made.probe))
         (smtp(&made.probe))
+        (incidents(made))
         (identity(view, made))
     }
 }
@@ -45,6 +49,26 @@ fn smtp(probe: &Probe) -> Markup {
                     @if let Some(failure) = &probe.failure {
                         (row("Failed at", &html! { (sentence::phase(failure.phase)) ": " (words::reason(failure.reason)) }))
                         @if !failure.detail.is_empty() { (row("In our words", &html! { (failure.detail) })) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The incidents of its recipient that it falls into.
+fn incidents(made: &Made) -> Markup {
+    let until = made.probe.result_at.unwrap_or(jiff::Timestamp::MAX);
+    let its: Vec<_> = made.incidents.iter().filter(|incident| incident.details.since <= until).collect();
+    html! {
+        @if !its.is_empty() {
+            h2 { "Incidents of that time" }
+            ul.plain {
+                @for incident in its {
+                    li {
+                        a href={ "/incidents?id=" (incident.id) } { "Incident " (incident.id) } ", since " (at(incident.details.since))
+                        @if let Some(end) = incident.resolved_at { ", over at " (at(end)) } @else { ", still open" }
+                        ": " (words::evidence(&incident.details.latest))
                     }
                 }
             }
