@@ -7,13 +7,14 @@ NOT_RUN := $(TARGET)/not-run.txt
 # The tests of the running program mostly wait: more of them at a time than there are processors.
 export RUST_TEST_THREADS ?= 8
 
-.PHONY: help demo test bench lint setup setup-demo cargo
+.PHONY: help demo test bench lint pictures setup setup-demo cargo
 
 help:
 	@echo 'make demo    MailDT with a mail server of its own; needs no account'
 	@echo 'make test    everything that must pass: format, lints, all tests'
 	@echo 'make bench   the figures'
 	@echo 'make lint    format and lints only'
+	@echo 'make pictures the pictures of the documentation, from the running program'
 	@echo 'make setup   installs what the tests need (Debian) or says what is missing'
 
 demo: setup-demo cargo
@@ -35,6 +36,9 @@ bench: cargo setup
 lint: cargo
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
+
+pictures: cargo setup
+	cargo test --locked --test it -- --ignored --test-threads 1 browser::pictures
 
 setup:
 	@scripts/setup.sh test

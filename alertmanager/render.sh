@@ -11,7 +11,7 @@
 #   ALERT_SMTP_PORT _USER _PASS _TLS _FROM    (_TLS: implicit, starttls or none; implicit means port 465 here)
 #   WATCHDOG_URL                              a dead man's switch, which gets a POST each minute
 #
-# Each is also read from the file that NAME_FILE names. Exit: 64 usage, 78 a setting is refused. Needs sh and awk, no more.
+# Each is also read from the file that NAME_FILE names. Exit: 64 usage, 78 such a file cannot be read, or both are set. Needs sh and awk, no more.
 set -eu
 
 [ $# -ge 1 ] || { echo 'usage: render.sh OUT [COMMAND [ARGUMENT…]]' >&2; exit 64; }
@@ -38,28 +38,34 @@ for name in DISCORD_WEBHOOK_URL ALERT_MAIL_RECIPIENT ALERT_SMTP_HOST ALERT_SMTP_
     setting $name
 done
 
+# Sets port and tls of the mail server, or why there is no e-mail. That never stops the other ways.
+mail_server() {
+    why='' port=$ALERT_SMTP_PORT tls=true
+    case $ALERT_SMTP_TLS-$ALERT_SMTP_PORT in
+        implicit- | implicit-465 | - | -465) port=465 ;;
+        implicit-*) why="ALERT_SMTP_TLS=implicit works only on port 465 here, not on $ALERT_SMTP_PORT" ;;
+        starttls-) port=587 ;;
+        none-) port=25 tls=false ;;
+        starttls-465 | none-465) why='ALERT_SMTP_PORT=465 is always TLS from the first byte' ;;
+        starttls-* | -*) ;;
+        none-*) tls=false ;;
+        *) why="ALERT_SMTP_TLS=$ALERT_SMTP_TLS is none of implicit, starttls, none" ;;
+    esac
+    ALERT_SMTP_FROM=${ALERT_SMTP_FROM:-$ALERT_SMTP_USER}
+    [ -n "$ALERT_SMTP_FROM" ] || why='neither ALERT_SMTP_FROM nor ALERT_SMTP_USER is set'
+    [ -n "$ALERT_SMTP_HOST" ] || why='ALERT_SMTP_HOST is not set'
+    [ -n "$DISCORD_WEBHOOK_URL" ] || why='it must not be the only way to tell that mail fails. Set DISCORD_WEBHOOK_URL too'
+}
+
 on=
 [ -z "$DISCORD_WEBHOOK_URL" ] || on="$on discord"
 [ -z "$WATCHDOG_URL" ] || on="$on watchdog"
 if [ -n "$ALERT_MAIL_RECIPIENT" ]; then
-    if [ -z "$ALERT_SMTP_HOST" ]; then
-        say 'no e-mail: ALERT_SMTP_HOST is not set'
-    elif [ -z "$DISCORD_WEBHOOK_URL" ]; then
-        say 'no e-mail: it must not be the only way to tell that mail fails. Set DISCORD_WEBHOOK_URL too'
+    mail_server
+    if [ -n "$why" ]; then
+        say "no e-mail: $why"
     else
         on="$on email"
-        case $ALERT_SMTP_TLS-$ALERT_SMTP_PORT in
-            implicit- | implicit-465 | - | -465) port=465 tls=true ;;
-            implicit-*) refuse "ALERT_SMTP_TLS=implicit works only on port 465 here, not on $ALERT_SMTP_PORT" ;;
-            starttls-) port=587 tls=true ;;
-            none-) port=25 tls=false ;;
-            starttls-465 | none-465) refuse 'ALERT_SMTP_PORT=465 is always TLS from the first byte' ;;
-            starttls-* | -*) port=$ALERT_SMTP_PORT tls=true ;;
-            none-*) port=$ALERT_SMTP_PORT tls=false ;;
-            *) refuse "ALERT_SMTP_TLS=$ALERT_SMTP_TLS is none of implicit, starttls, none" ;;
-        esac
-        ALERT_SMTP_FROM=${ALERT_SMTP_FROM:-$ALERT_SMTP_USER}
-        [ -n "$ALERT_SMTP_FROM" ] || refuse 'ALERT_SMTP_FROM and ALERT_SMTP_USER are not set: whom is the mail from?'
         ALERT_SMTP_HOST=$ALERT_SMTP_HOST:$port ALERT_SMTP_TLS=$tls
     fi
 fi

@@ -24,6 +24,9 @@ target=$(cd "$target" && pwd)
 log=$target/setup.log
 debs=$target/debs
 test_env=$target/test-env
+# Derives requests to the API from its description; not in Debian.
+schemathesis=schemathesis==4.32.5
+python=$target/python
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export PATH
 
@@ -59,6 +62,7 @@ is_there() {
         chromium-driver) in_path chromedriver ;;
         prometheus) in_path prometheus && in_path promtool ;;
         prometheus-alertmanager) in_path amtool && { in_path prometheus-alertmanager || in_path alertmanager; } ;;
+        python3-venv) in_path python3 && python3 -c 'import ensurepip, venv' 2>/dev/null ;;
         libfaketime) any_file /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1 /usr/lib64/faketime/libfaketime.so.1 ;;
         *) in_path "$1" ;;
     esac
@@ -73,7 +77,7 @@ missing_of() {
 }
 
 needed="postgresql ca-certificates gcc"
-servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sieve openssl procps prometheus prometheus-alertmanager libfaketime nginx chromium chromium-driver"
+servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sieve openssl procps prometheus prometheus-alertmanager libfaketime nginx chromium chromium-driver python3-venv"
 [ "$purpose" = test ] || servers=
 
 # --- Debian ----------------------------------------------------------------------------------------------------------------
@@ -255,6 +259,26 @@ if [ "$purpose" = test ]; then
     : >"$test_env"
     if any_file "$debs"/usr/sbin/postfix && ! any_file /usr/sbin/postfix; then echo "MAILDT_TEST_POSTFIX_ROOT=$debs" >>"$test_env"; fi
     if any_file "$debs"/usr/sbin/dovecot && ! any_file /usr/sbin/dovecot; then echo "MAILDT_TEST_DOVECOT_ROOT=$debs" >>"$test_env"; fi
+fi
+
+# Without the right version in an environment of its own it is installed anew.
+install_schemathesis() {
+    is_there python3-venv || return 1
+    [ "$(cat "$python/installed" 2>/dev/null)" = "$schemathesis" ] && return 0
+    say "installing $schemathesis below $python"
+    rm -rf "$python"
+    python3 -m venv "$python" >>"$log" 2>&1 &&
+        "$python/bin/pip" install --quiet --disable-pip-version-check --no-input --no-compile --retries 1 "$schemathesis" >>"$log" 2>&1 &&
+        echo "$schemathesis" >"$python/installed"
+}
+
+if [ "$purpose" = test ]; then
+    if install_schemathesis; then
+        echo "MAILDT_TEST_SCHEMATHESIS=$python/bin/schemathesis" >>"$test_env"
+    else
+        say "going on without $schemathesis (see $log)"
+        echo "NOT RUN: schemathesis_agrees_with_the_document: $schemathesis could not be installed" >>"$target/not-run.txt"
+    fi
 fi
 
 missing=$(missing_of $servers)

@@ -51,7 +51,7 @@ pub use history::{Entry, Part, Period, Place, Point, Reach};
 pub use keys::Keys;
 pub use lease::Tenure;
 pub use outbox::{Closing, Pending, Queue, Settlement, Told};
-pub use probe_list::{Place, ProbeList};
+pub use probe_list::ProbeList;
 pub use probe_view::{Made, Owner, ProbeView, Stage};
 pub use probes::{Memory, Save, Saved};
 pub use recipients::Provisioning;

@@ -14,6 +14,7 @@
 
 mod bare;
 mod endpoint;
+mod pages;
 mod parts;
 mod program;
 mod table;
@@ -24,6 +25,7 @@ mod usage;
 #[path = "../../tests/it/lab"]
 mod lab {
     pub mod app;
+    pub mod browser;
     pub mod certificates;
     pub mod dovecot;
     pub mod ground;

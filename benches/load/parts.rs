@@ -12,7 +12,7 @@ use crate::table::{Table, milliseconds, percentile};
 /// What all parts share.
 pub struct Bench {
     pub table: Table,
-    cluster: Cluster,
+    pub cluster: Cluster,
     /// How long the long measurements take.
     seconds: Duration,
 }
@@ -21,12 +21,13 @@ pub struct Bench {
 type Part = fn(&mut Bench);
 
 /// In this order; each stands alone.
-pub const ALL: [(&str, Part); 7] = [
+pub const ALL: [(&str, Part); 8] = [
     ("latency", latency),
     ("throughput", throughput),
     ("steady", steady),
     ("start", start),
     ("scrape", scrape),
+    ("pages", crate::pages::pages),
     ("sustained", sustained),
     ("ceiling", ceiling),
 ];

@@ -60,7 +60,7 @@ impl Alerts {
                 _ => bounded(Duration::from_mins(1), Duration::from_hours(30 * 24))(text),
             })
             .filter(|reminder| !reminder.is_zero());
-        let heartbeat = top.secret("heartbeat_url", findings).and_then(|found| {
+        let heartbeat = top.secret_url("heartbeat_url", findings).and_then(|found| {
             let url = parse::http_url(found.value.reveal());
             findings.keep(&found.place, url).map(|_| found.value)
         });
@@ -115,23 +115,29 @@ fn probed_account(senders: &Accounts<Sender>, findings: &mut Findings) -> Option
 }
 
 fn read_discord(top: &Table, findings: &mut Findings) -> Option<Secret> {
-    let found = top.secret("discord_webhook_url", findings)?;
+    let found = top.secret_url("discord_webhook_url", findings)?;
     let url = findings.keep(
         &found.place,
-        parse::http_url(found.value.reveal().trim()).map_err(|fault| Fault::new(fault.reason, DISCORD_FORM)),
+        parse::http_url(found.value.reveal()).map_err(|fault| Fault::new(fault.reason, DISCORD_FORM)),
     )?;
     findings.keep(&found.place, check_webhook(&url))?;
     let host = url.host_str().unwrap_or_default();
     if !DISCORD_HOSTS.contains(&host) {
         findings.warn(&found.place, format_args!("leads to {host}, which is not Discord"));
     }
-    Some(Secret::new(found.value.reveal().trim()))
+    Some(found.value)
 }
 
 /// Sees that a URL has the form of a webhook. Its text is not shown: the token is in it.
 fn check_webhook(url: &reqwest::Url) -> Result<(), Fault> {
     if url.scheme() != "https" && !parse::leads_to_loopback(url) {
         return Err(Fault::new("is http, which would show the token to everybody on the way", "write https"));
+    }
+    if url.port() == Some(0) {
+        return Err(Fault::new("names port 0, on which nobody listens", DISCORD_FORM));
+    }
+    if url.host_str().is_some_and(|host| host.ends_with('.')) {
+        return Err(Fault::new("has a dot at the end of its host", DISCORD_FORM));
     }
     if url.fragment().is_some() {
         return Err(Fault::new("has a # part", DISCORD_FORM));

@@ -208,9 +208,10 @@ pub fn return_mode(text: &str) -> Result<ReturnMode, Fault> {
     })
 }
 
-/// A point in time, with its offset.
+/// A point in time, with its offset. What lies before 1970 is a slip, and beyond what a database can hold.
 pub(super) fn timestamp(text: &str) -> Result<Timestamp, Fault> {
-    text.parse().map_err(|_| {
+    let time = text.parse().ok().filter(|time| *time >= Timestamp::UNIX_EPOCH);
+    time.ok_or_else(|| {
         let reason = format!("{} is not a point in time", parse::shown(text));
         Fault::new(reason, "write date, time and offset, such as 2026-01-31T08:00:00Z")
     })

@@ -244,6 +244,21 @@ impl Table {
 
     /// A secret, by itself or read from the file that `FIELD_file` names.
     pub(super) fn secret(&self, field: &str, findings: &mut Findings) -> Option<Found<Secret>> {
+        let found = self.secret_as_is(field, findings)?;
+        let is_spaced = found.value.reveal().trim() != found.value.reveal();
+        if is_spaced && self.entries.contains_key(field) {
+            findings.warn(&found.place, "begins or ends with white space, which counts as part of it");
+        }
+        Some(found)
+    }
+
+    /// The same for a URL, to which white space around it does not belong.
+    pub(super) fn secret_url(&self, field: &str, findings: &mut Findings) -> Option<Found<Secret>> {
+        let Found { value, place } = self.secret_as_is(field, findings)?;
+        Some(Found { value: Secret::new(value.reveal().trim()), place })
+    }
+
+    fn secret_as_is(&self, field: &str, findings: &mut Findings) -> Option<Found<Secret>> {
         let file_field = format!("{field}_file");
         match (self.entries.get(field), self.entries.get(&file_field)) {
             (None, None) => None,
@@ -254,10 +269,6 @@ impl Table {
             }
             (Some(entry), None) => {
                 let value = findings.keep(&entry.place, secret_text(&entry.value))?;
-                if value.reveal().trim() != value.reveal() {
-                    findings
-                        .warn(&entry.place, "begins or ends with white space, which counts as part of it");
-                }
                 Some(Found { value, place: entry.place.clone() })
             }
             (None, Some(file)) => {

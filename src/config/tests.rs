@@ -376,6 +376,16 @@ fn secrets_come_from_files_too() {
 }
 
 #[test]
+fn white_space_around_a_url_does_not_belong_to_it() {
+    let url = "https://discord.com/api/webhooks/123/abc";
+    let mut environment = account();
+    environment.insert("DISCORD_WEBHOOK_URL".into(), format!(" {url}  "));
+    let config = load(&environment).unwrap();
+    assert_eq!(config.alerts.discord.unwrap().reveal(), url);
+    assert!(!config.warnings.iter().any(|warning| warning.contains("white space")), "{:?}", config.warnings);
+}
+
+#[test]
 fn a_health_check_needs_only_its_address() {
     let environment =
         with(&[("METRICS_LISTEN", "0.0.0.0:9999"), ("SMTP_PORT", "broken"), ("ADMIN_PASSWORD", "")]);

@@ -24,6 +24,25 @@ pub use evidence::Evidence;
 pub use incident::{Concerned, Details, Incident, IncidentId, Resolution};
 pub use occurrence::{Change, Occurrence, Policy, Snapshot, Waiting};
 
+/// Lets serde write a type as its text and read it back.
+macro_rules! as_text {
+    ($type:ty) => {
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = Unknown;
+
+            fn try_from(text: String) -> Result<Self, Unknown> {
+                text.parse()
+            }
+        }
+    };
+}
+
 /// What kind of thing is wrong. The database's `incidents.kind` and the label of `maildt_incidents_open` mirror these words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,19 +125,7 @@ impl FromStr for Scope {
     }
 }
 
-impl From<Scope> for String {
-    fn from(scope: Scope) -> Self {
-        scope.to_string()
-    }
-}
-
-impl TryFrom<String> for Scope {
-    type Error = Unknown;
-
-    fn try_from(text: String) -> Result<Self, Unknown> {
-        text.parse()
-    }
-}
+as_text!(Scope);
 
 /// One place where notifications are delivered: the Discord channel, or one address for alert mail. Each has its own
 /// queue, order and health. Its text, `discord` or `email:ops@example.org`, is the database's `notifications.channel`.
@@ -161,19 +168,7 @@ impl FromStr for Channel {
     }
 }
 
-impl From<Channel> for String {
-    fn from(channel: Channel) -> Self {
-        channel.to_string()
-    }
-}
-
-impl TryFrom<String> for Channel {
-    type Error = Unknown;
-
-    fn try_from(text: String) -> Result<Self, Unknown> {
-        text.parse()
-    }
-}
+as_text!(Channel);
 
 /// What a notification tells about its incident. The database's `notifications.event` mirrors these words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -89,10 +89,10 @@ fn took(from: i64, to: i64) -> Duration {
 /// Where at least two stamps fit into the time that the message took, but not onto our clock: by how much they are ahead.
 fn common_offset(marks: &[Mark], sent: i64, seen: i64, slack: i64) -> Option<i64> {
     let (first, last) = (marks.first()?, marks.last()?);
-    let (least, most) = (marks.iter().map(|m| m.ms).min()?, marks.iter().map(|m| m.ms).max()?);
-    let fits = marks.len() > 1 && most - least <= seen - sent + slack && last.ms >= first.ms - ORDER_MS;
+    let (earliest, latest) = (marks.iter().map(|m| m.ms).min()?, marks.iter().map(|m| m.ms).max()?);
+    let fits = marks.len() > 1 && latest - earliest <= seen - sent + slack && last.ms >= first.ms - ORDER_MS;
     // As late as can be: the servers before the first stamp took some time too.
-    fits.then(|| if least > seen { most - seen } else { least - sent })
+    fits.then(|| if earliest > seen { latest - seen } else { earliest - sent })
 }
 
 /// The longest part of the marks that keeps the order; of several the one that ends last.

@@ -218,6 +218,18 @@ impl Health {
         self.down |= self.has_failed_for_long(now);
     }
 
+    /// Whether the last thing known of it is that it works.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// The pause before a message is tried again that was refused for its own sake, the `tries`-th time.
+    #[must_use]
+    pub fn pause_of(&self, tries: u32, random: f64) -> Duration {
+        self.pause(tries, random)
+    }
+
     fn fail(&mut self, now: Timestamp, moment: Instant, pause: Duration, reason: &str) {
         self.known.failing_since.get_or_insert(now);
         self.known.last_error = Some(reason.to_owned());

@@ -1,6 +1,6 @@
 //! The worker of one channel.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,10 @@ pub struct Worker {
     metrics: Arc<ChannelMetrics>,
     /// Messages that were not accepted in their full form.
     plain: HashSet<i64>,
+    /// Messages that were not accepted in their plain form either since the channel last took one, each since when.
+    misfits: HashMap<i64, Instant>,
+    /// Such messages from before: others were taken since.
+    outlived: HashSet<i64>,
     /// What came of a try and is not written down yet. Nothing is sent meanwhile.
     unsettled: Option<(Vec<i64>, Settlement)>,
     trouble: Complaint,
@@ -60,6 +64,8 @@ impl Worker {
             health,
             metrics: parts.metrics.channel(channel.name()),
             plain: HashSet::new(),
+            misfits: HashMap::new(),
+            outlived: HashSet::new(),
             unsettled: None,
             trouble: Complaint::default(),
             outage: Complaint::default(),
@@ -149,6 +155,7 @@ impl Worker {
                 continue;
             }
             keep_known(&mut self.plain, &queue.rows);
+            keep_known(&mut self.outlived, &queue.rows);
             match plan::next(&queue.rows, &self.rules(silence), queue.now) {
                 Step::Close(ids, closing) => self.close(&ids, closing).await?,
                 Step::Hold(ids) => self.parts.store.hold_notifications(self.parts.fence, &ids).await?,
@@ -243,9 +250,9 @@ impl Worker {
         let settlement = self.judge(tried, message, number);
         let dead_after = self.parts.config.limits.notification_dead_after;
         let settlement = settlement.or_give_up(first_try_at, self.now(), dead_after);
-        if matches!(settlement, Settlement::GivenUp { .. }) {
+        if let Settlement::GivenUp { reason } = &settlement {
             let (channel, notifications) = (self.channel.name(), claimed.len());
-            warn!(channel, notifications, "given up: nobody took them for too long");
+            warn!(channel, notifications, reason, "given up: they will not be told on this channel");
         }
         let delivered = settlement == Settlement::Delivered;
         self.unsettled = Some((claimed, settlement));
@@ -281,6 +288,8 @@ impl Worker {
                 self.metrics.notification();
                 self.trouble.over(&format!("alerts are taken again on {}", self.channel.name()));
                 self.plain.remove(&message);
+                self.misfits.remove(&message);
+                self.outlived.extend(self.misfits.drain().map(|(message, _)| message));
                 self.health.worked(now, tried.rest.map(|rest| moment + rest));
                 Settlement::Delivered
             }
@@ -308,13 +317,37 @@ impl Worker {
                 self.health.refuse(now, moment, &reason);
                 again(Duration::ZERO, reason, true)
             }
-            Outcome::Malformed(reason) | Outcome::Failed(reason) => {
+            Outcome::Malformed(reason) => {
+                self.metrics.failure();
+                self.complain(&reason);
+                self.misfit(message, number, reason)
+            }
+            Outcome::Failed(reason) => {
                 self.metrics.failure();
                 self.complain(&reason);
                 let pause = self.health.failed(now, moment, &reason, tried.reached, number, rand::random());
                 again(pause, reason, true)
             }
         }
+    }
+
+    /// A message was not accepted in its plain form either. One is to blame itself, as long as the channel is known to work:
+    /// it is given up when others were taken after it, or when it was tried for as long as a channel may fail. With two of
+    /// them, and none taken in between, it is the channel that fails.
+    fn misfit(&mut self, message: i64, number: u32, reason: String) -> Settlement {
+        let (now, moment) = (self.now(), Instant::now());
+        if self.outlived.remove(&message) {
+            return Settlement::GivenUp { reason };
+        }
+        let since = *self.misfits.entry(message).or_insert(moment);
+        let pause = if self.misfits.len() > 1 || !self.health.is_proven() {
+            self.health.failed(now, moment, &reason, true, number, rand::random())
+        } else if moment.saturating_duration_since(since) >= self.parts.config.limits.channel_down_after {
+            return Settlement::GivenUp { reason };
+        } else {
+            self.health.pause_of(number, rand::random())
+        };
+        Settlement::Again { at: later(now, pause), reason, counts: true, failed: true }
     }
 
     /// With nothing to send, looks whether a channel that was failing has recovered: its incident must not outlive it.

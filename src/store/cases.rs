@@ -1,6 +1,7 @@
 //! Incidents with what was told of them, for people to read.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -106,11 +107,11 @@ impl Store {
             let mut values: Vec<&(dyn ToSql + Sync)> = vec![&id, &limit];
             if let Some(kind) = &kind {
                 values.push(kind);
-                text.push_str(&format!(" and i.kind = ${}", values.len()));
+                let _ = write!(text, " and i.kind = ${}", values.len());
             }
             if let Some(recipients) = &recipients {
                 values.push(recipients);
-                text.push_str(&format!(" and i.recipients && ${}", values.len()));
+                let _ = write!(text, " and i.recipients && ${}", values.len());
             }
             if choice.lost {
                 text.push_str(

@@ -263,6 +263,7 @@ fn points(row: &Row) -> Result<Vec<Point>, Problem> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

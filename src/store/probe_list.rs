@@ -4,21 +4,15 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::domain::id::{ProbeId, RecipientId};
+use crate::domain::id::RecipientId;
 use crate::domain::probe::{Probe, State};
 
+use super::history::Place;
 use super::row::PROBE;
 use super::{Error, Store, row};
 
 /// How far the wall clock of an instance, by which ids sort, may differ from the database's.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
-
-/// Where a page ends: its last probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub created_at: Timestamp,
-    pub id: ProbeId,
-}
 
 /// Which probes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,11 +29,16 @@ pub struct ProbeList {
 impl ProbeList {
     /// What the state says about the result. The database has indexes of results, as these change once; a state is in none.
     fn of_result(&self) -> &'static str {
-        match self.state {
-            None => "true",
-            Some(state) if state.is_open() => "p.result is null",
-            Some(State::Delivered) => "p.result = 'delivered'",
-            Some(_) => "p.result <> 'delivered'",
+        let Some(state) = self.state else { return "true" };
+        match state {
+            State::Sending | State::Deferred | State::Accepted | State::Unconfirmed => "p.result is null",
+            State::Delivered => "p.result = 'delivered'",
+            State::Missing => "p.result = 'missing'",
+            State::SendFailed => "p.result = 'send_failed'",
+            State::Bounced => "p.result = 'bounced'",
+            State::Inconclusive => "p.result = 'inconclusive'",
+            // It may have been told missing or bounced before it came.
+            State::Late => "p.result in ('late', 'missing', 'bounced')",
         }
     }
 }
@@ -109,6 +108,7 @@ fn oldest_id(since: Timestamp) -> Uuid {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::domain::id::ProbeId;
 
     #[test]
     fn ids_made_since_then_are_not_below_the_oldest() {

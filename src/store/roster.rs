@@ -23,7 +23,7 @@ pub enum Roster<'a> {
 }
 
 impl Store {
-    /// These recipients in the order of their ids, with their last results, without traces.
+    /// These recipients in the order of their ids, with their last results, without traces and what was lost.
     ///
     /// # Errors
     /// When the database is away or a row makes no sense.
@@ -69,7 +69,7 @@ impl Store {
             let incidents = client.query(&open, &[]).await?;
             let incidents =
                 incidents.iter().map(|found| row::incident(found).map(Arc::new)).collect::<Result<_, _>>()?;
-            Ok(BoardData { now, rows, incidents })
+            Ok(BoardData { now, rows, incidents, lost: 0 })
         })
         .await
     }

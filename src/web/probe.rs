@@ -43,11 +43,13 @@ pub async fn page(
     }
     let main = part_of(&site, &visit, &view);
     let is_live = again(&view).is_some();
+    let title =
+        view.owner.as_ref().map_or_else(|| "Probe".to_owned(), |owner| format!("Probe for {}", owner.name));
     let page = Page {
         scripts: &["probe.js"],
         styles: &["probe.css"],
         again_without_script: is_live,
-        ..Page::new("Probe", &main)
+        ..Page::new(&title, &main)
     };
     Ok(layout::page(&visit, &page).into_response())
 }

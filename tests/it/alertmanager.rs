@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::lab::ground::ground;
-use crate::lab::tools::{ask, repository, tool};
+use nix::sys::signal::Signal;
+
+use crate::lab::ground::{free_port, ground};
+use crate::lab::process::Process;
+use crate::lab::tools::{ask, find, repository, tool};
+use crate::lab::wait::{eventually, s, so};
 
 const DISCORD: (&str, &str) = ("DISCORD_WEBHOOK_URL", "https://discord.com/api/webhooks/1/it's&\\1");
 const MAIL: [(&str, &str); 4] = [
@@ -86,10 +90,34 @@ fn secrets_come_from_files_and_are_written_for_the_owner_only() {
     for (settings, complaint) in [
         (vec![from_file, DISCORD], "both DISCORD_WEBHOOK_URL and DISCORD_WEBHOOK_URL_FILE are set"),
         (vec![nowhere], "WATCHDOG_URL_FILE: /nowhere/at/all cannot be read"),
-        ([&everything()[..], &[("ALERT_SMTP_TLS", "tls")]].concat(), "ALERT_SMTP_TLS=tls is none of"),
     ] {
         let (good, said) = render(&settings, &directory.join("refused.yml"));
         assert!(!good && said.contains(complaint), "{said}");
+    }
+}
+
+#[test]
+fn mail_settings_that_do_not_fit_leave_the_other_ways_on() {
+    for (setting, complaint) in [
+        (("ALERT_SMTP_TLS", "tls"), "ALERT_SMTP_TLS=tls is none of"),
+        (("ALERT_SMTP_TLS", "implicit"), "implicit works only on port 465 here, not on 2465"),
+        (("ALERT_SMTP_USER", ""), "neither ALERT_SMTP_FROM nor ALERT_SMTP_USER is set"),
+        (("ALERT_SMTP_HOST", ""), "ALERT_SMTP_HOST is not set"),
+    ] {
+        let (file, said) = rendered(&[&everything()[..], &[("ALERT_SMTP_PORT", "2465"), setting]].concat());
+        assert!(said.contains(complaint), "{said}");
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains("discord_configs:") && !text.contains("email_configs:"), "{text}");
+    }
+    for (tls, port, expected) in [
+        ("starttls", "", ["mail.example.org:587", "require_tls: true"]),
+        ("none", "", ["mail.example.org:25", "require_tls: false"]),
+        ("", "2525", ["mail.example.org:2525", "require_tls: true"]),
+    ] {
+        let settings = [("ALERT_SMTP_TLS", tls), ("ALERT_SMTP_PORT", port)];
+        let (file, _) = rendered(&[&everything()[..], &settings].concat());
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(expected.iter().all(|part| text.contains(part)), "{text}");
     }
 }
 
@@ -110,4 +138,67 @@ fn every_alert_goes_where_it_belongs() {
         let (good, said) = ask(&mut command);
         assert!(good && said.lines().next() == Some(receiver), "{labels:?}: {said}");
     }
+}
+
+#[test]
+fn one_cause_mutes_what_follows_from_it_and_nothing_else() {
+    let test = "one_cause_mutes_what_follows_from_it_and_nothing_else";
+    let package = "prometheus-alertmanager";
+    let Some(amtool) = tool("amtool", package, test) else { return };
+    // Debian's name, and its own.
+    let Some(alertmanager) = find(package).or_else(|| tool("alertmanager", package, test)) else { return };
+    let address = format!("127.0.0.1:{}", free_port());
+    let directory = ground().directory("alertmanager-running");
+    let mut command = Command::new(alertmanager);
+    command
+        .arg(format!("--config.file={}", repository("alertmanager/alertmanager.yml").display()))
+        .arg(format!("--storage.path={}", directory.join("data").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--cluster.listen-address=");
+    let _running = Process::start(&mut command, Signal::SIGTERM, &directory.join("log"));
+    let amtool = |arguments: &[&str]| {
+        let (good, said) =
+            ask(Command::new(&amtool).arg(format!("--alertmanager.url=http://{address}")).args(arguments));
+        so(good, || said.clone())?;
+        Ok(said)
+    };
+    let critical = "severity=critical";
+    for (job, name, labels) in [
+        ("blind", "MailImapWatcherDown", &["instance=i", "mailbox=box", critical][..]),
+        ("blind", "MailDeliveryStalled", &["instance=i", "mailbox=box", "recipient=muted", critical]),
+        ("blind", "MailDeliveryStalled", &["instance=i", "mailbox=other", "recipient=told", critical]),
+        ("blind", "MailDeliveryErrorBudgetBurn", &[critical, "recipient=told"]),
+        ("down", "MaildtDown", &[critical]),
+        ("down", "MailDeliveryErrorBudgetBurn", &[critical, "recipient=muted"]),
+        ("down", "MaildtConfigReloadFailed", &["severity=warning", "recipient=told"]),
+        ("burn", "MailDeliveryErrorBudgetBurn", &[critical]),
+        ("burn", "MailDeliveryErrorBudgetBurn", &["severity=warning", "muted=yes"]),
+        ("burn", "MailGoesToJunk", &["severity=warning", "recipient=told"]),
+        ("cert", "MailTlsCertificateExpiring", &["account=a", "protocol=imap", critical]),
+        (
+            "cert",
+            "MailTlsCertificateExpiring",
+            &["account=a", "protocol=imap", "severity=warning", "muted=yes"],
+        ),
+        ("cert", "MailTlsCertificateExpiring", &["account=a", "protocol=smtp", "severity=warning"]),
+        ("stalled", "MailDeliveryStalled", &["instance=i", "recipient=muted", critical, "told=yes"]),
+        ("stalled", "MailDeliveryUnreliable", &["recipient=muted", "severity=warning"]),
+    ] {
+        let (job, name) = (format!("job={job}"), format!("alertname={name}"));
+        let alert = [&["alert", "add", &name, &job], labels].concat();
+        eventually(s(20), "the alert is taken", || amtool(&alert));
+    }
+    eventually(s(20), "what follows is muted", || {
+        let all = ["alert", "query", "--active", "--inhibited", "-o", "json"];
+        let alerts: serde_json::Value = serde_json::from_str(&amtool(&all)?).map_err(|e| e.to_string())?;
+        let alerts = alerts.as_array().ok_or("not a list")?;
+        let wrong = alerts.iter().filter(|alert| {
+            let labels = &alert["labels"];
+            let expected =
+                labels["told"] != "yes" && (labels["recipient"] == "muted" || labels["muted"] == "yes");
+            (alert["status"]["state"] == "suppressed") != expected
+        });
+        let wrong: Vec<String> = wrong.map(|alert| alert["labels"].to_string()).collect();
+        so(alerts.len() == 15 && wrong.is_empty(), || format!("{} alerts, wrong: {wrong:?}", alerts.len()))
+    });
 }

@@ -5,6 +5,7 @@ mod calm;
 mod inspection;
 mod keyboard;
 mod login;
+mod pictures;
 
 use crate::lab::app::{App, Setup};
 use crate::lab::chromium::Tab;

@@ -22,6 +22,7 @@ pub mod letter;
 pub mod mail;
 pub mod maildir;
 pub mod metrics;
+pub mod nginx;
 pub mod oncall;
 pub mod policy;
 pub mod postfix;

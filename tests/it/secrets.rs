@@ -61,7 +61,18 @@ fn admin_ui(app: &App) -> String {
         assert_eq!(page.status == 303, code != "000000", "{page:?}");
         said.push_str(&page.text());
     }
-    for path in ["/", "/rows", "/incidents", "/settings", "/nowhere", "/api/v1/status"] {
+    for path in [
+        "/",
+        "/rows",
+        "/incidents",
+        "/settings",
+        "/nowhere",
+        "/api/v1/status",
+        "/api/v1/recipients",
+        "/api/v1/probes",
+        "/api/v1/incidents",
+        "/api/v1/openapi.json",
+    ] {
         said.push_str(&browser.get(path).text());
     }
     said

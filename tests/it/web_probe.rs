@@ -122,11 +122,11 @@ fn what_does_not_count_is_on_record_once_and_the_probe_is_missing_all_the_same()
             "2 messages carried its token",
             "Not counted",
             "A new message about the probe in INBOX",
-            "by the recipient&#39;s return mode, direct",
+            "by the recipient's return mode, direct",
             "It tells of no failure",
             "Fwd: MAILDT-PROBE",
             "&lt;script&gt;alert(1)&lt;/script&gt;",
-            "&lt;script&gt;alert(2)&lt;/script&gt;",
+            "from &lt;b&gt;x&lt;/b&gt;",
             "&lt;i&gt;unreadable",
             "smtp.mailfrom=&lt;u&gt;y",
             "Where it was looked for",
@@ -134,7 +134,13 @@ fn what_does_not_count_is_on_record_once_and_the_probe_is_missing_all_the_same()
     );
     assert!(!text.contains("<script>alert") && !text.contains("<u>y") && !text.contains("<i>un"), "{text}");
     // Two rounds over both folders.
-    let looked = text.split("Where it was looked for").nth(1).unwrap().split("</table>").next().unwrap();
+    let looked = text
+        .split("aria-label=\"Where it was looked for\"")
+        .nth(1)
+        .unwrap()
+        .split("</table>")
+        .next()
+        .unwrap();
     assert_eq!((looked.matches(">INBOX").count(), looked.matches("<tr>").count()), (2, 5), "{looked}");
     assert!(text.contains("/incidents?id="), "it opened an incident: {text}");
 
@@ -165,10 +171,7 @@ fn a_refusal_is_told_with_the_server_s_words_and_the_page_is_there_while_it_is_s
     world.lab.policy.set(&address, Fate::Refused(Stage::Rcpt, "550 5.7.1 <b>Not</b> welcome".to_owned()));
     eventually(s(20), "it is refused", || world.records().first("refused", &["send_failed"]));
     let text = page(&mut browser, probe.id);
-    says(
-        &text,
-        &["Refused at RCPT: 550 5.7.1", "&lt;b&gt;Not&lt;/b&gt; welcome", "smtp", "class=\"broken\""],
-    );
+    says(&text, &["Refused at RCPT: 550 5.7.1", "&lt;b&gt;Not&lt;/b&gt; welcome", "class=\"broken\""]);
     assert!(!text.contains("<b>Not"), "{text}");
 }
 

@@ -34,6 +34,23 @@ fn names(quiet: &Quiet, now: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_next_time_is_after_the_present_one() {
+    let tz = zone("Europe/Vienna");
+    let nights = weekly(Days::default().with(Weekday::Sunday), time(22, 0, 0, 0), End::At(time(2, 0, 0, 0)));
+    for (now, from, to) in [
+        // 22 November 2026 is a Sunday; Vienna is an hour ahead.
+        ("2026-11-22T20:59:59Z", "2026-11-22T21:00:00Z", "2026-11-23T01:00:00Z"),
+        ("2026-11-22T21:00:00Z", "2026-11-29T21:00:00Z", "2026-11-30T01:00:00Z"),
+        ("2026-11-23T12:00:00Z", "2026-11-29T21:00:00Z", "2026-11-30T01:00:00Z"),
+    ] {
+        assert_eq!(nights.next(at(now), &tz), Some((at(from), at(to))), "{now}");
+    }
+    let once = When::Once { from: at("2026-11-22T10:00:00Z"), to: at("2026-11-22T11:00:00Z") };
+    assert!(once.next(at("2026-11-22T09:59:59Z"), &tz).is_some());
+    assert_eq!(once.next(at("2026-11-22T10:00:00Z"), &tz), None);
+}
+
+#[test]
 fn muting_ends_at_its_time() {
     let quiet = Quiet { muted_until: Some(at("2026-01-31T08:00:00Z")), ..Quiet::default() };
     assert!(quiet.is_total(at("2026-01-31T07:59:59.999Z")));

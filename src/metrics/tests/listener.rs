@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::reader::Read;
 use super::*;
 use crate::metrics::listener::{ListenerLimits, serve_within};
-use crate::metrics::readiness::{ChannelState, DatabaseState, Role, WatcherState};
+use crate::metrics::readiness::{ChannelState, DatabaseState, Reload, Role, WatcherState};
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -201,7 +201,19 @@ async fn readiness_follows_the_database_and_tells_of_the_parts() {
     running.readiness.send_replace(Readiness {
         database: DatabaseState::Ready,
         role: Role::Standby,
-        watchers: vec![WatcherState { mailbox: "default".into(), folder: "INBOX".into(), up: false }],
+        watchers: vec![WatcherState {
+            mailbox: "default".into(),
+            folder: "INBOX".into(),
+            up: false,
+            since: Timestamp::UNIX_EPOCH,
+            last_sync: Some(Timestamp::UNIX_EPOCH),
+            detail: Some("imap.lab.test refused us".to_owned()),
+        }],
+        reload: Some(Reload {
+            at: Timestamp::UNIX_EPOCH,
+            refused: Some("SMTP_HOST".to_owned()),
+            waits_for_start: true,
+        }),
         channels: vec![ChannelState { channel: "email".into(), up: true }],
     });
     let ready = ask(running.address, "GET", "/-/ready", "").await;

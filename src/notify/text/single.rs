@@ -105,16 +105,20 @@ fn unanswered(incident: &Incident) -> String {
     in_row(row(&incident.details.first).max(row(&incident.details.latest)))
 }
 
+/// What the last good thing is called.
+pub(super) fn last_good(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Missing | Kind::SendFailure | Kind::MailboxUnreachable => Some("Last good delivery"),
+        Kind::SenderUnreachable => Some("Last accepted"),
+        Kind::ChannelDown => None,
+    }
+}
+
 fn facts(incident: &Incident, desk: &Desk) -> Vec<Fact> {
     let details = &incident.details;
     let mut facts = vec![since(incident, desk)];
     facts.extend(failures(incident));
-    let last_good = match incident.kind {
-        Kind::Missing | Kind::SendFailure | Kind::MailboxUnreachable => Some("Last good delivery"),
-        Kind::SenderUnreachable => Some("Last accepted"),
-        Kind::ChannelDown => None,
-    };
-    facts.extend(last_good.map(|label| {
+    facts.extend(last_good(incident.kind).map(|label| {
         let when = |at| format!("{} ({} ago)", desk.moment(at), duration(between(at, desk.now)));
         fact(label, details.last_good_at.map_or("none known".to_owned(), when))
     }));

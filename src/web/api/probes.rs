@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::id::{ProbeId, RecipientId};
-use crate::domain::probe::{Kind, Probe, State as ProbeState};
+use crate::domain::probe::{Kind, Probe, State as ProbeState, between};
 use crate::store::{ProbeList, Requested};
 use crate::web::Site;
 use crate::web::visit::Visit;
@@ -24,6 +24,9 @@ use super::query::{Query, cursor_of, place, probe_id, whole};
 
 /// After that time a probe can be asked for again: the ones under way have ended or run out.
 const AGAIN: Duration = Duration::from_secs(30);
+
+/// A request that nobody has taken by then is never taken, as [`crate::store::Store::claim_requested`] has it.
+const RUNS_OUT: Duration = Duration::from_secs(120);
 
 #[derive(Serialize)]
 struct View<'a> {
@@ -193,6 +196,9 @@ pub async fn one(
         return Ok(body::json(StatusCode::OK, &View::new(probe))?);
     }
     let at = requested.ok_or_else(Problem::not_found)?;
+    if between(at, store.now().await?.time) > RUNS_OUT {
+        return Err(Problem::not_found().into());
+    }
     Ok(body::json(StatusCode::OK, &RequestedView::new(id, at))?)
 }
 

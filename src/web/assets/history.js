@@ -43,13 +43,13 @@
     const words = lit ? title.slice(title.indexOf(": ") + 2) : "no probe";
     document.getElementById("readout").textContent = `${moment.format(start)} to ${moment.format(end)}: ${words}`;
     const cross = document.getElementById("cross");
-    cross.removeAttribute("hidden");
+    cross.removeAttribute("display");
     for (const x of ["x1", "x2"]) cross.setAttribute(x, `${(100 * (part + 0.5)) / parts}%`);
     return { start, end };
   }
 
   function leave() {
-    document.getElementById("cross")?.setAttribute("hidden", "");
+    document.getElementById("cross")?.setAttribute("display", "none");
     document.querySelector("#strip .lit")?.classList.remove("lit");
   }
 

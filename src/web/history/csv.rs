@@ -157,6 +157,7 @@ pub fn file_name(recipient: &Recipient, period: Period) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -191,7 +192,8 @@ mod tests {
                 let inner = cell.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap();
                 prop_assert!(!inner.replace("\"\"", "").contains('"'));
                 let read = inner.replace("\"\"", "\"");
-                prop_assert!(read == text || read == format!("'{text}"));
+                let marked = format!("'{text}");
+                prop_assert!(read == text || read == marked);
             }
         }
     }

@@ -118,7 +118,7 @@ pub fn plot(tally: &Tally, threshold: Duration) -> Markup {
                     } }
                 }
                 text.threshold x="100%" y=(tenths(line - 5.0)) { "threshold " (words::span(threshold)) }
-                line #cross hidden y1="0" y2=(bottom) {}
+                line #cross display="none" y1="0" y2=(bottom) {}
             }
         }
         (legend(tally))
@@ -305,6 +305,7 @@ pub fn outcome(kind: Standing, number: usize) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::web::history::tally::tests::{period, point};
@@ -382,8 +383,12 @@ mod tests {
                     n if n % 3 == 0 => Standing::Junk,
                     _ => Standing::Ok,
                 },
-                latency_ms: (number != 500_000)
-                    .then(|| 300.0 + (number.wrapping_mul(2_654_435_761) >> 22) as f32),
+                latency_ms: (number != 500_000).then(|| {
+                    300.0
+                        + f32::from(
+                            u16::try_from(number.wrapping_mul(2_654_435_761) >> 22).unwrap_or_default(),
+                        )
+                }),
                 estimated: false,
                 manual: false,
             })

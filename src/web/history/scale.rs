@@ -29,9 +29,9 @@ impl Scale {
             least = least.min(latency);
             most = most.max(latency);
         }
-        let [first, .., last] = LADDER;
-        let low_ms = LADDER.into_iter().rev().find(|step| *step <= least).unwrap_or(first);
-        let high_ms = LADDER.into_iter().find(|step| *step >= most && *step > low_ms).unwrap_or(last);
+        let [lowest, .., highest] = LADDER;
+        let low_ms = LADDER.into_iter().rev().find(|step| *step <= least).unwrap_or(lowest);
+        let high_ms = LADDER.into_iter().find(|step| *step >= most && *step > low_ms).unwrap_or(highest);
         Self { low_ms, high_ms }
     }
 
@@ -136,6 +136,7 @@ fn share(period: Period, at: Timestamp) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::web::history::tally::tests::period;

@@ -164,7 +164,9 @@ impl Tally {
             .chunks(COLUMNS / SEGMENTS)
             .map(|columns| {
                 let mut sum = Counts::default();
-                columns.iter().for_each(|counts| sum.add_all(counts));
+                for counts in columns {
+                    sum.add_all(counts);
+                }
                 sum
             })
             .collect()
@@ -227,6 +229,7 @@ pub fn percent(part: usize, whole: usize) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 pub mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -126,17 +126,13 @@ impl Wish {
     pub fn period(&self, reach: Reach) -> Period {
         let now = reach.now;
         let week = || now - SignedDuration::from_hours(168);
-        match self.range(reach) {
-            Some(range) => {
-                let from = range.length().map(|length| now - length).or(reach.oldest).unwrap_or_else(week);
-                Period { from, to: now }
-            }
-            None => {
-                let to = self.to.unwrap_or(now).max(self.from.unwrap_or(Timestamp::UNIX_EPOCH));
-                let from = self.from.unwrap_or_else(|| reach.oldest.unwrap_or_else(week));
-                Period { from: from.min(to), to }
-            }
+        if let Some(range) = self.range(reach) {
+            let from = range.length().map(|length| now - length).or(reach.oldest).unwrap_or_else(week);
+            return Period { from, to: now };
         }
+        let to = self.to.unwrap_or(now).max(self.from.unwrap_or(Timestamp::UNIX_EPOCH));
+        let from = self.from.unwrap_or_else(|| reach.oldest.unwrap_or_else(week));
+        Period { from: from.min(to), to }
     }
 
     /// The range that the address names, if it counts.
@@ -234,6 +230,7 @@ fn written(place: Place) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

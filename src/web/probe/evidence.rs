@@ -126,16 +126,16 @@ fn searches(probe: &Probe) -> Markup {
                 @else { "What was looked through completely after the deadline." }
             }
             div.scroll tabindex="0" role="region" aria-label="Where it was looked for" {
-                table.timeline {
+                table.timeline.looks {
                     thead { tr { th scope="col" { "Round" } th scope="col" { "Folder" } th scope="col" { "From" } th scope="col" { "To" } } }
                     tbody {
                         @for (round, search) in probe.searches.iter().enumerate() {
                             @for look in &search.looks {
                                 tr {
-                                    td { (round + 1) }
+                                    td data-label="Round" { (round + 1) }
                                     th scope="row" { (look.folder) @if look.is_absent { small { "the mailbox has no such folder; that was looked for" } } }
-                                    td { (at(look.began)) small.utc { (exact_ms(look.began)) } }
-                                    td { (at(look.ended)) small.utc { (exact_ms(look.ended)) } }
+                                    td data-label="From" { (at(look.began)) small.utc { (exact_ms(look.began)) } }
+                                    td data-label="To" { (at(look.ended)) small.utc { (exact_ms(look.ended)) } }
                                 }
                             }
                         }

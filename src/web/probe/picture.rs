@@ -14,6 +14,8 @@ use super::legs::{Leg, Part, legs, off, proof, read, server};
 const WIDTH: f64 = 1000.0;
 /// No leg is shorter than this, so that all can be seen.
 const SHORTEST: f64 = 7.0;
+/// The steps of a submission are drawn each where it took at least one part in so many of the whole time.
+const STEPS_SHOWN: u32 = 6;
 
 /// The bar with its legend; nothing where there is no leg yet.
 pub fn picture(probe: &Probe) -> Markup {
@@ -21,17 +23,21 @@ pub fn picture(probe: &Probe) -> Markup {
     if legs.is_empty() {
         return html! {};
     }
+    let whole = grouped(&legs);
+    // Steps that are too small to be told from one another are one leg.
+    let submission = whole.first().map_or(Duration::ZERO, |leg| leg.took);
+    let all: Duration = whole.iter().map(|leg| leg.took).sum();
+    let shown = if submission * STEPS_SHOWN < all { &whole } else { &legs };
     let mut x = 0.0;
-    let drawn: Vec<(f64, f64, &Leg)> = widths(&legs)
+    let drawn: Vec<(f64, f64, &Leg)> = widths(shown)
         .into_iter()
-        .zip(&legs)
+        .zip(shown)
         .map(|(width, leg)| {
             let from = x;
             x += width;
             (from, width, leg)
         })
         .collect();
-    let whole = grouped(&legs);
     html! {
         h2 { "Where the time went" }
         figure.bar {
@@ -82,8 +88,9 @@ fn grouped(legs: &[Leg]) -> Vec<Leg> {
 }
 
 fn slowest(legs: &[Leg]) -> Option<&Leg> {
-    let legs = legs.iter().filter(|leg| leg.part != Part::Silence);
-    (legs.clone().count() > 1).then(|| legs.max_by_key(|leg| leg.took))?
+    // Beside a silence no other leg is worth a word.
+    let is_heard = legs.len() > 1 && legs.iter().all(|leg| leg.part != Part::Silence);
+    is_heard.then(|| legs.iter().max_by_key(|leg| leg.took))?
 }
 
 fn took(leg: &Leg) -> String {

@@ -46,7 +46,6 @@ pub fn sentence(view: &ProbeView) -> Markup {
 
 fn of(probe: &Probe) -> Markup {
     let arrival = probe.arrival.as_ref();
-    let reply = probe.reply.as_ref().map(words::reply);
     match (probe.state, arrival) {
         (State::Sending, _) if probe.attempts > 1 => {
             html! { "Being sent, for the " (nth(probe.attempts)) " time." }
@@ -69,7 +68,7 @@ fn of(probe: &Probe) -> Markup {
         (State::Delivered | State::Late, None) => html! { "Delivered." },
         (State::Missing, _) => html! {
             em { "Missing" } @if let Some(judged) = probe.result_at { " since " (at(judged)) }
-            ": accepted" @if let Some(reply) = reply { " with “" (reply) "”" } ", then silence."
+            ": accepted, then silence."
         },
         (State::SendFailed, _) => html! { em { (failed(probe)) } },
         (State::Bounced, _) => html! {

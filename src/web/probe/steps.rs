@@ -121,7 +121,7 @@ fn sent(probe: &Probe) -> Step {
         State::Sending => step(
             Stand::Now,
             "Being sent",
-            html! { "by " (probe.sender) (tried) ", since " (at(probe.attempt_at)) },
+            html! { "by the sender " (probe.sender) (tried) ", since " (at(probe.attempt_at)) },
         ),
         State::Deferred => step(
             Stand::Now,
@@ -134,7 +134,7 @@ fn sent(probe: &Probe) -> Step {
         State::SendFailed => step(
             Stand::Failed,
             "Not sent",
-            html! { "by " (probe.sender) (tried) ": " (sentence::failed(probe)) },
+            html! { "by the sender " (probe.sender) (tried) ": " (sentence::failed(probe)) },
         ),
         _ => {
             let took = probe.accepted_at.map(|accepted| between(probe.attempt_at, accepted));
@@ -142,7 +142,7 @@ fn sent(probe: &Probe) -> Step {
                 Stand::Done,
                 "Sent",
                 html! {
-                    "by " (probe.sender)
+                    "by the sender " (probe.sender)
                     @if let Some(took) = took { " in " (words::latency(took.as_secs_f64() * 1000.0)) }
                     (tried)
                 },

@@ -28,7 +28,7 @@ pub fn timeline(probe: &Probe) -> Markup {
                 tr {
                     td { "Submission" }
                     th scope="row" { (sentence::phase(*phase)) }
-                    td { span.none { "—" } }
+                    td {}
                     td.n { (short(*took)) }
                 }
             }

@@ -365,3 +365,34 @@ fn when_every_channel_is_down_the_heartbeat_stops_and_the_program_stays_ready() 
         })
     });
 }
+
+#[test]
+fn a_message_that_discord_refuses_for_good_is_given_up_and_the_channel_is_not_down() {
+    let test = "a_message_that_discord_refuses_for_good_is_given_up_and_the_channel_is_not_down";
+    let (Some(world), Some(ops)) = (World::new(test), OnCall::new(test)) else { return };
+    ops.discord.dislike("alice");
+    let setup = ops.by_discord(world.setup()).limit("channel_down_after", "\"3s\"");
+    let mut app = setup.recipient(lost(&world, "alice")).start();
+    eventually(s(40), "it is refused in both forms", || {
+        let calls = ops.discord.calls();
+        so(calls.len() >= 2 && calls.iter().all(|call| call.status == Some(400)), || format!("{calls:?}"))
+    });
+    app.join(lost(&world, "bob"));
+    hear_on_discord(&ops, &["Missing: bob"]);
+    let ended = || {
+        let rows = world.database.query(
+            "select n.state || ' ' || n.last_error from maildt.notifications n
+             join maildt.incidents i on i.id = n.incident_id where i.details::text like '%alice%'",
+            &[],
+        )?;
+        Ok::<_, String>(rows.iter().map(|row| row.get(0)).collect::<Vec<String>>())
+    };
+    eventually(s(20), "it is given up, with Discord's words", || {
+        same(&ended()?, &vec!["dead 400 as the test wants it".to_owned()])
+    });
+    // It was told for longer than a channel may fail, and others were.
+    let down =
+        world.database.query("select 1 from maildt.incidents where kind = 'channel_down'", &[]).unwrap();
+    assert_eq!(down.len(), 0);
+    assert!(app.log().contains("given up: they will not be told on this channel"));
+}

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::Instant;
 
+use tokio::net::TcpSocket;
+
+use super::ground::runtime;
 use super::wait::{Look, s};
 
 /// What came back.
@@ -45,6 +48,8 @@ impl Page {
 #[derive(Clone, Debug)]
 pub struct Browser {
     address: SocketAddr,
+    /// Its own address, 127.0.0.1 where nothing else is said.
+    own: Ipv4Addr,
     pub cookies: BTreeMap<String, String>,
     /// Sent with each request.
     pub extra: Vec<(String, String)>,
@@ -52,12 +57,17 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, cookies: BTreeMap::new(), extra: Vec::new() }
+        Self { address, own: Ipv4Addr::LOCALHOST, cookies: BTreeMap::new(), extra: Vec::new() }
     }
 
     /// The same browser, at another address.
     pub fn moved(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }
+    }
+
+    /// The same browser on another machine: 127.0.0.`last`.
+    pub fn from(&self, last: u8) -> Self {
+        Self { own: Ipv4Addr::new(127, 0, 0, last), ..self.clone() }
     }
 
     /// The same with a header of one's own.
@@ -100,6 +110,16 @@ impl Browser {
         told
     }
 
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        runtime().block_on(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((self.own, 0).into())?;
+            let stream = tokio::time::timeout(s(5), socket.connect(self.address)).await??.into_std()?;
+            stream.set_nonblocking(false)?;
+            Ok(stream)
+        })
+    }
+
     /// One request on a connection of its own.
     pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Look<Page> {
         let mut head =
@@ -120,7 +140,7 @@ impl Browser {
         }
         head.push_str("\r\n");
         let exchange = || -> std::io::Result<Vec<u8>> {
-            let mut stream = TcpStream::connect_timeout(&self.address, s(5))?;
+            let mut stream = self.connect()?;
             stream.set_read_timeout(Some(s(40)))?;
             stream.write_all(head.as_bytes())?;
             stream.write_all(body)?;

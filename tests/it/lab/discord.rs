@@ -51,6 +51,8 @@ struct Board {
     standing: Answer,
     next: VecDeque<Answer>,
     limited_until: Option<Instant>,
+    /// What holds this word is refused.
+    disliked: Option<String>,
     calls: Vec<Call>,
     /// What was wrong with messages, beyond what a test asked for.
     complaints: Vec<String>,
@@ -69,6 +71,7 @@ impl Discord {
             standing: Answer::Works,
             next: VecDeque::new(),
             limited_until: None,
+            disliked: None,
             calls: Vec::new(),
             complaints: Vec::new(),
         }));
@@ -90,6 +93,11 @@ impl Discord {
     /// From now on everything is answered so.
     pub fn answer(&self, answer: Answer) {
         self.lock().standing = answer;
+    }
+
+    /// From now on each message that holds `word` is refused with 400, in whatever form it comes.
+    pub fn dislike(&self, word: &str) {
+        self.lock().disliked = Some(word.to_owned());
     }
 
     /// The next message is answered so, once (after those that were ordered before).
@@ -169,6 +177,8 @@ impl Board {
                 return refusal(400, 50_035, &complaint);
             }
         };
+        let is_disliked = self.disliked.as_ref().is_some_and(|word| message.to_string().contains(word));
+        let answer = if is_disliked { Answer::Status(400) } else { answer };
         let (status, taken) = match answer {
             Answer::Works => (Some(200), true),
             Answer::RateLimited(_) => (Some(429), false),

@@ -80,8 +80,8 @@ pub fn fill(database: &Database) {
 pub fn fill_with(database: &Database, number: i32) {
     let recipients = "insert into maildt.recipients (name, address, sender, mailbox, return_mode, interval_s, alert_threshold_s,
              alert_after, discord, email, active, provisioned, next_due_at)
-         select 'branch ' || to_char(n, 'FM0000'), 'branch' || n || '@example.org', 'default', 'default', 'direct', 600, 60, 1,
-             true, true, true, false, clock_timestamp() + make_interval(secs => 60 + n * 37 % 540) from generate_series(1, $1) n";
+         select 'branch ' || to_char(n + c, 'FM0000'), 'branch' || n + c || '@example.org', 'default', 'default', 'direct', 600, 60, 1,
+             true, true, true, false, clock_timestamp() + make_interval(secs => 60 + n * 37 % 540) from generate_series(1, $1) n, (select count(*) as c from maildt.recipients) x";
     database.query(recipients, &[&number]).unwrap();
     let probes = "insert into maildt.probes (id, recipient_id, key_id, kind, sender, mailbox, return_mode, threshold_ms, due_at,
              created_at, first_attempt_at, attempt_at, accepted_at, result_at, state, result, arrived_at, latency_ms, placement, folder)
@@ -122,14 +122,15 @@ fn probes(id: i32, cast: &Cast, place: usize, now: Timestamp) -> Vec<Value> {
         let luck = chance(place * 1000 + back);
         let ending = match luck {
             _ if back < cast.times => cast.last,
-            _ if back > cast.times + 3 && luck > 0.992 => Ending::Missing,
+            _ if back < cast.times + 4 => Ending::Delivered,
+            _ if luck > 0.992 => Ending::Missing,
             _ if luck > 0.965 => Ending::Late,
             _ => Ending::Delivered,
         };
         let spread = (chance(place * 7000 + back * 3) * 2.0 - 1.0) * 0.9;
         let latency = match ending {
             Ending::Delivered | Ending::Junk => Some(cast.usual_ms * spread.exp()),
-            Ending::Late => Some(61_000.0 + 90_000.0 * chance(back)),
+            Ending::Late => Some(61_000.0 + 90_000.0 * chance(place * 31 + back)),
             _ => None,
         };
         let before = i64::from(cast.interval_s) * i64::try_from(back).unwrap() + 100;

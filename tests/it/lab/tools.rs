@@ -5,10 +5,15 @@ use std::process::Command;
 
 use super::ground::not_run;
 
+/// Where the program `name` is.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.exists())
+}
+
 /// Where the tool `name` of Debian's `package` is, or a note that `test` was not run.
 pub fn tool(name: &str, package: &str, test: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.exists());
+    let found = find(name);
     if found.is_none() {
         not_run(test, &format!("{name} is missing (Debian: {package})"));
     }
