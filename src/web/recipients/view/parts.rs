@@ -30,7 +30,7 @@ pub fn deeds(recipient: &Recipient) -> Markup {
                 @else { form method="post" action={ (path) "/resume" } { button.quiet type="submit" { "Resume" } } }
                 a.button.quiet href={ (path) "/delete" } { "Delete …" }
             }
-            a.history href={ (path) "/history" } { "History" }
+            a.end href={ (path) "/history" } { "History" }
         }
     }
 }
