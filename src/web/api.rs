@@ -17,6 +17,7 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Uri;
 use axum::routing::{get, post};
 
 use super::Site;
@@ -30,7 +31,7 @@ const LIMIT_MAX: i64 = 1000;
 
 pub fn routes() -> Router<Arc<Site>> {
     Router::new()
-        .route("/api/v1/openapi.json", get(openapi::document))
+        .route("/api/v1/openapi.json", get(async |uri: Uri| openapi::document(&uri)))
         .route("/api/v1/recipients", get(recipients::list).post(recipients::add))
         .route(
             "/api/v1/recipients/{id}",

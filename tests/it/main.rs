@@ -9,8 +9,6 @@
     reason = "a test fails by panicking"
 )]
 
-mod lab;
-
 mod alertmanager;
 mod alerts;
 mod blindness;
@@ -23,6 +21,7 @@ mod database;
 mod delivery;
 mod demo;
 mod instances;
+mod lab;
 mod lab_itself;
 mod modes;
 mod oddities;

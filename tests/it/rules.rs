@@ -128,8 +128,9 @@ fn selectors(expression: &str) -> Vec<Selector<'_>> {
             rest.strip_prefix('{').and_then(|labels| labels.split_once('}')).map_or("", |both| both.0);
         let labels = labels.split(", ").filter_map(|label| {
             let (key, value) = label.split_once('=')?;
-            let values = value.trim_matches(['~', '"', '\'']).split('|').collect();
-            Some((key.trim_end_matches('!'), values)).filter(|(key, _)| *key != "job")
+            let values: Vec<&str> = value.trim_matches(['~', '"', '\'']).split('|').collect();
+            // In the texts a template fills some in.
+            (values != ["%q"]).then(|| (key.trim_end_matches('!'), values))
         });
         found.push(Selector { name, labels: labels.collect() });
     }

@@ -10,7 +10,7 @@ use crate::lab::discord::{Answer, TOKEN};
 use crate::lab::dovecot::PASSWORD;
 use crate::lab::oncall::OnCall;
 use crate::lab::policy::Fate;
-use crate::lab::wait::{eventually, s, same, so};
+use crate::lab::wait::{eventually, s, so};
 use crate::lab::world::World;
 use crate::web::{await_pages, logged_in, service};
 

@@ -45,7 +45,8 @@ pub(super) async fn check(config: &Config, test_alerts: bool) -> bool {
 
 async fn examine(config: &Config, channel: &Channel, test_alert: bool) -> Finding {
     if test_alert {
-        return match test_alert::send(config, channel, clock::now(), rand::random()).await {
+        let sending = Box::pin(test_alert::send(config, channel, clock::now(), rand::random()));
+        return match sending.await {
             Ok(()) => Finding::Well(format!("a test alert was taken{}", vouch(config, channel).await)),
             Err(reason) => Finding::Failed(reason),
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::outcome;
 use super::proof::{self, fact};
-use super::single::{disclaimers, last_good};
+use super::single::disclaimers;
 use super::words::{count, duration, few, roughly};
 use super::{Desk, PREFIX, name, tone, whom};
 use crate::domain::alert::{Evidence, Incident, Kind, Telling};
@@ -162,25 +162,10 @@ impl Group<'_> {
         if let (Telling::Opened | Telling::Reminder, Some(first)) = (self.telling, self.incidents.first()) {
             facts.push(fact("Evidence of", name(first)));
             facts.extend(proof::facts(&first.details.first, self.desk));
-            facts.extend(self.last_good());
         } else {
             facts.push(fact("Longest", duration(self.longest())));
         }
         facts
-    }
-
-    /// When mail to any of them was last known to arrive.
-    fn last_good(&self) -> Option<Fact> {
-        let label = last_good(self.kind)?;
-        let known = self.incidents.iter().filter_map(|incident| incident.details.last_good_at);
-        let unknown = self.incidents.len() - known.clone().count();
-        let newest = known.max().map(|at| self.desk.moment(at));
-        let text = match (newest, unknown) {
-            (None, _) => "none known".to_owned(),
-            (Some(newest), 0) => format!("{newest}, the newest of all"),
-            (Some(newest), unknown) => format!("{newest}, the newest of all; of {unknown} none is known"),
-        };
-        Some(fact(label, text))
     }
 
     fn remarks(&self) -> Vec<String> {

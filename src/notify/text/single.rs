@@ -106,7 +106,7 @@ fn unanswered(incident: &Incident) -> String {
 }
 
 /// What the last good thing is called.
-pub(super) fn last_good(kind: Kind) -> Option<&'static str> {
+fn last_good(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Missing | Kind::SendFailure | Kind::MailboxUnreachable => Some("Last good delivery"),
         Kind::SenderUnreachable => Some("Last accepted"),

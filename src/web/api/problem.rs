@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -46,7 +46,8 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     wrong: Vec<Wrong>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// After that time it may work.
+    again: Option<Duration>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +62,7 @@ struct View<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), wrong: Vec::new(), header: None }
+        Self { status, detail: detail.into(), wrong: Vec::new(), again: None }
     }
 
     pub fn not_found() -> Self {
@@ -104,15 +105,12 @@ impl Problem {
     }
 
     pub fn not_json() -> Self {
-        Self {
-            header: Some((ACCEPT, HeaderValue::from_static("application/json"))),
-            ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json.")
-        }
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json.")
     }
 
     pub fn too_many(again: Duration) -> Self {
         Self {
-            header: Some((RETRY_AFTER, HeaderValue::from(again.as_secs()))),
+            again: Some(again),
             ..Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "Enough probes are asked for: three at a time for a recipient and thirty in a minute for all.",
@@ -146,8 +144,12 @@ impl IntoResponse for Problem {
         };
         let body = serde_json::to_string(&view).unwrap_or_default();
         let mut response = (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
+        if let Some(again) = self.again {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(again.as_secs()));
+        }
+        // What is taken instead (RFC 9110, section 15.5.16).
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            response.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         }
         response
     }

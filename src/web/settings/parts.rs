@@ -291,7 +291,7 @@ fn octets(number: i64) -> String {
     match number {
         0..1_048_576 => format!("{}\u{a0}KiB", number >> 10),
         1_048_576..1_073_741_824 => format!("{}\u{a0}MiB", number >> 20),
-        _ => format!("{}.{}\u{a0}GiB", number >> 30, (number & 0x3fff_ffff) * 10 >> 30),
+        _ => format!("{}.{}\u{a0}GiB", number >> 30, ((number & 0x3fff_ffff) * 10) >> 30),
     }
 }
 

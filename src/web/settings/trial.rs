@@ -149,7 +149,8 @@ async fn test(config: &Config, store: &Store, channel: &Channel) -> Outcome {
     let began = Instant::now();
     // Two tries, and what it takes to say hello and goodbye.
     let limit = config.limits.channel_send * 2 + config.limits.connect;
-    let sent = timeout(limit, test_alert::send(config, channel, clock::now(), rand::random())).await;
+    let sending = Box::pin(test_alert::send(config, channel, clock::now(), rand::random()));
+    let sent = timeout(limit, sending).await;
     let after = began.elapsed();
     match sent {
         Ok(Ok(())) => {

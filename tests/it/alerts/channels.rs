@@ -384,7 +384,8 @@ fn a_message_that_discord_refuses_for_good_is_given_up_and_the_channel_is_not_do
             "select n.state || ' ' || n.last_error from maildt.notifications n
              join maildt.incidents i on i.id = n.incident_id where i.details::text like '%alice%'",
             &[],
-        )?;
+        );
+        let rows = rows.map_err(|e| e.to_string())?;
         Ok::<_, String>(rows.iter().map(|row| row.get(0)).collect::<Vec<String>>())
     };
     eventually(s(20), "it is given up, with Discord's words", || {

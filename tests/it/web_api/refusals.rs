@@ -166,11 +166,7 @@ fn every_answer_of_the_document_is_given() {
     let path = added.header("location").to_owned();
     let other = program.post("/api/v1/recipients", &json!({"address": "b@demo.test", "active": false}));
     let other = other.header("location").to_owned();
-    let incident = "insert into maildt.incidents (id, kind, scope, opened_at, details, version) values (7, 'missing', 'recipient:1',
-        now(), '{\"since\":\"2026-11-01T10:00:00Z\",\"failing_until\":\"2026-11-01T10:00:00Z\",\"failures\":1,\"last_good_at\":null,
-        \"resolution\":null,\"first\":{\"what\":\"unreadable\",\"folder\":\"INBOX\",\"since\":\"2026-11-01T10:00:00Z\",\"detail\":\"x\"},
-        \"latest\":{\"what\":\"unreadable\",\"folder\":\"INBOX\",\"since\":\"2026-11-01T10:00:00Z\",\"detail\":\"x\"}}', 1)";
-    lab.database.query(incident, &[]).unwrap();
+    open_incident(&lab);
     for list in ["recipients", "probes", "incidents", "incidents/0000000000007", "status", "openapi.json"] {
         assert_eq!(program.get(&format!("/api/v1/{list}")).status(), 200, "{list}");
     }
@@ -191,37 +187,11 @@ fn every_answer_of_the_document_is_given() {
     program.ask("PUT", &path, &[JSON], &body.to_string());
     program.ask("DELETE", &path, &[], "");
     program.delete(&path, "\"9\"");
-    let large = "x".repeat(70_000);
     let mut session = Program::by(logged_in(&app));
     let mut stranger = Program::by(Browser::new(app.pages()));
-    let ours = [("Sec-Fetch-Site", "same-origin")];
     let paths = program.document().paths();
-    let of = |template: &str, id: &str| template.replace("{id}", id);
     let real = path.rsplit('/').next().unwrap();
-    for (template, methods) in &paths {
-        for method in methods {
-            stranger.ask(method, &of(template, real), &ours, "");
-            if method != "GET" {
-                session.ask(method, &of(template, real), &[], "");
-                program.ask(method, &of(template, real), &[JSON, ("If-Match", "*")], &large);
-            }
-            if template.contains("{id}") {
-                program.ask(
-                    method,
-                    &of(template, "2000000000"),
-                    &[JSON, ("If-Match", "*")],
-                    "{\"address\":\"d@demo.test\"}",
-                );
-                if template.contains("probes") || template.contains("incidents") {
-                    continue;
-                }
-            }
-            program.ask(method, &format!("{}?x=1", of(template, real)), &[JSON], "{}");
-            if matches!(&**method, "POST" | "PUT") && !template.ends_with("probe") {
-                program.ask(method, &of(template, real), &[("If-Match", "*")], "{}");
-            }
-        }
-    }
+    sweep(&paths, real, &mut program, &mut session, &mut stranger);
     let probe = asked.header("location").to_owned();
     program.get(&format!("{probe}?x"));
     program.get("/api/v1/incidents/0000000000007?x");
@@ -245,7 +215,7 @@ fn every_answer_of_the_document_is_given() {
                 real
             };
             let headers = [JSON, ("If-Match", "*")];
-            let answer = program.ask(method, &of(template, id), &headers, &body.to_string());
+            let answer = program.ask(method, &template.replace("{id}", id), &headers, &body.to_string());
             let expected = if template.ends_with("openapi.json") { 200 } else { 503 };
             assert_eq!(answer.status(), expected, "{method} {template}");
         }
@@ -262,4 +232,50 @@ fn every_answer_of_the_document_is_given() {
     promised.retain(|(_, status)| *status != 408);
     assert!(promised.is_empty(), "described and never given: {promised:?}");
     app.term();
+}
+
+/// `0000000000007`.
+fn open_incident(lab: &BuiltIn) {
+    let incident = "insert into maildt.incidents (id, kind, scope, opened_at, details, version) values (7, 'missing', 'recipient:1',
+        now(), '{\"since\":\"2026-11-01T10:00:00Z\",\"failing_until\":\"2026-11-01T10:00:00Z\",\"failures\":1,\"last_good_at\":null,
+        \"resolution\":null,\"first\":{\"what\":\"unreadable\",\"folder\":\"INBOX\",\"since\":\"2026-11-01T10:00:00Z\",\"detail\":\"x\"},
+        \"latest\":{\"what\":\"unreadable\",\"folder\":\"INBOX\",\"since\":\"2026-11-01T10:00:00Z\",\"detail\":\"x\"}}', 1)";
+    lab.database.query(incident, &[]).unwrap();
+}
+
+/// Asks everything of everything, mostly in the wrong way.
+fn sweep(
+    paths: &[(String, Vec<String>)],
+    real: &str,
+    program: &mut Program,
+    session: &mut Program,
+    stranger: &mut Program,
+) {
+    let large = "x".repeat(70_000);
+    let ours = [("Sec-Fetch-Site", "same-origin")];
+    let of = |template: &str, id: &str| template.replace("{id}", id);
+    for (template, methods) in paths {
+        for method in methods {
+            stranger.ask(method, &of(template, real), &ours, "");
+            if method != "GET" {
+                session.ask(method, &of(template, real), &[], "");
+                program.ask(method, &of(template, real), &[JSON, ("If-Match", "*")], &large);
+            }
+            if template.contains("{id}") {
+                program.ask(
+                    method,
+                    &of(template, "2000000000"),
+                    &[JSON, ("If-Match", "*")],
+                    "{\"address\":\"d@demo.test\"}",
+                );
+                if template.contains("probes") || template.contains("incidents") {
+                    continue;
+                }
+            }
+            program.ask(method, &format!("{}?x=1", of(template, real)), &[JSON], "{}");
+            if matches!(&**method, "POST" | "PUT") && !template.ends_with("probe") {
+                program.ask(method, &of(template, real), &[("If-Match", "*")], "{}");
+            }
+        }
+    }
 }
