@@ -216,3 +216,114 @@ pub(super) fn timestamp(text: &str) -> Result<Timestamp, Fault> {
         Fault::new(reason, "write date, time and offset, such as 2026-01-31T08:00:00Z")
     })
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::super::Purpose;
+    use super::*;
+
+    fn config() -> Config {
+        let accounts = [
+            ("SMTP_HOST", "smtp.provider.net"),
+            ("SMTP_USER", "monitor@provider.net"),
+            ("SMTP_PASS", "unused-1"),
+            ("IMAP_HOST", "imap.provider.net"),
+            ("IMAP_USER", "monitor@provider.net"),
+            ("IMAP_PASS", "unused-2"),
+            ("SEND_INTERVAL", "2h"),
+        ];
+        let accounts = accounts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Config::load(None, accounts, Purpose::Check).unwrap()
+    }
+
+    fn read(fields: Value) -> Result<Wanted, Vec<(String, String)>> {
+        let Value::Object(fields) = fields else { unreachable!("an object") };
+        let told = |refusal: Refusal| (refusal.field, refusal.fault.to_string());
+        config().recipient(&fields).map_err(|refusals| refusals.into_iter().map(told).collect())
+    }
+
+    #[test]
+    fn what_is_not_given_gets_its_default() {
+        let bare = read(json!({"address": " a@provider.net "})).unwrap();
+        assert_eq!(
+            (bare.name.as_str(), bare.sender.as_str(), bare.mailbox.as_str()),
+            ("a@provider.net", "default", "default")
+        );
+        assert_eq!((bare.interval, bare.alert_threshold), (Duration::from_hours(2), Duration::from_mins(5)));
+        assert_eq!((bare.alert_after, bare.discord, bare.email, bare.active), (1, true, true, true));
+        let blank = json!({"address": "a@provider.net", "name": "", "interval": null, "return_mode": " ", "muted_until": null});
+        assert_eq!(read(blank).unwrap(), bare);
+    }
+
+    #[test]
+    fn numbers_and_switches_may_come_as_such_or_as_text() {
+        let typed = read(
+            json!({"address": "a@provider.net", "interval": "5400", "alert_after": "3", "discord": "off", "muted_until": "2099-01-01T00:00:00Z"}),
+        );
+        let native = read(
+            json!({"address": "a@provider.net", "interval": 5400, "alert_after": 3, "discord": false, "muted_until": "2099-01-01T01:00:00+01:00"}),
+        );
+        let typed = typed.unwrap();
+        assert_eq!((typed.interval, typed.alert_after, typed.discord), (Duration::from_mins(90), 3, false));
+        assert_eq!(native.unwrap(), typed);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_by_its_field() {
+        let wrong = json!({
+            "address": "nobody", "name": 7, "interval": "1s", "alert_threshold": [], "alert_after": 0, "return_mode": "maybe",
+            "sender": "other", "mailbox": {}, "discord": "perhaps", "muted_until": "tomorrow", "surprise": 1,
+        });
+        let refusals = read(wrong).unwrap_err();
+        let fields: BTreeSet<&str> = refusals.iter().map(|(field, _)| field.as_str()).collect();
+        let all = [
+            "address",
+            "alert_after",
+            "alert_threshold",
+            "discord",
+            "interval",
+            "mailbox",
+            "muted_until",
+            "name",
+            "return_mode",
+            "sender",
+            "surprise",
+        ];
+        assert_eq!(fields, BTreeSet::from(all), "{refusals:?}");
+        assert_eq!(refusals.len(), all.len());
+        assert_eq!(
+            read(json!({})).unwrap_err(),
+            [("address".to_owned(), "is missing; give the address to be monitored".to_owned())]
+        );
+        // One that nobody knows is not passed over, even when all else is right.
+        assert!(read(json!({"address": "a@provider.net", "adress": "b@provider.net"})).is_err());
+        assert!(read(json!({"address": "a@example.org"})).is_err(), "the placeholder of an example");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_given_makes_it_panic_or_stay_silent(
+            field in "address|name|interval|alert_threshold|alert_after|return_mode|sender|mailbox|discord|email|muted_until|active|[a-z]{0,5}",
+            text in "\\PC{0,24}|[0-9smhdw.:TZ+-]{0,20}|(a|ü|\"|<|@|\\.){0,12}",
+            number: i64,
+        ) {
+            for value in [json!(text), json!(number), json!([text]), json!({"x": text}), json!(true), json!(null)] {
+                let mut fields = Map::from_iter([("address".to_owned(), json!("a@provider.net"))]);
+                fields.insert(field.clone(), value);
+                if let Err(refusals) = config_once().recipient(&fields) {
+                    prop_assert!(!refusals.is_empty());
+                    prop_assert!(refusals.iter().all(|refusal| refusal.field == field || refusal.field == "address"), "{refusals:?}");
+                }
+            }
+        }
+    }
+
+    fn config_once() -> &'static Config {
+        static CONFIG: std::sync::OnceLock<Config> = std::sync::OnceLock::new();
+        CONFIG.get_or_init(config)
+    }
+}

@@ -1,8 +1,10 @@
 //! A new recipient is tried at once: what came back, and what that suggests, with real servers.
 
+use std::cell::RefCell;
+
 use crate::lab::browser::Browser;
 use crate::lab::letter::Letter;
-use crate::lab::wait::{eventually, s, same, so};
+use crate::lab::wait::{eventually, s, so};
 use crate::lab::world::World;
 use crate::web::logged_in;
 use crate::web_recipients::form;
@@ -83,24 +85,47 @@ fn a_direct_recipient_is_tried_and_its_proposal_taken_over() {
 }
 
 #[test]
-fn a_forwarded_recipient_is_tried_in_its_mode() {
-    let test = "a_forwarded_recipient_is_tried_in_its_mode";
+fn a_recipient_that_forwards_is_proposed_the_mode_that_fits() {
+    let test = "a_recipient_that_forwards_is_proposed_the_mode_that_fits";
     let (Some(world), Some(elsewhere)) = (World::new(test), World::new(test)) else { return };
     let app = world.setup().start();
     app.await_active();
     let mut browser = logged_in(&app);
     let address = elsewhere.address("desk");
+    let forwarded = RefCell::new(Vec::new());
     let forward = || {
-        eventually(s(20), "the probe is there", || same(&elsewhere.mail().count("INBOX"), &1));
-        let stored = elsewhere.mail().messages("INBOX").remove(0);
-        let token = stored.token().unwrap();
+        let token = eventually(s(30), "a probe is there that was not forwarded yet", || {
+            let tokens: Vec<String> =
+                elsewhere.mail().messages("INBOX").iter().filter_map(|stored| stored.token()).collect();
+            let new = tokens.into_iter().find(|token| !forwarded.borrow().contains(token));
+            new.ok_or_else(|| "none".to_owned())
+        });
         let letter = Letter::new(&format!("Fwd: MAILDT-PROBE: {token}"))
             .body(format!("---------- Forwarded message\r\nSubject: MAILDT-PROBE: {token}\r\n"));
         world.lab.deliver(&letter, &world.monitor());
+        forwarded.borrow_mut().push(token);
     };
-    let changes = [("address", &*address), ("return_mode", "forward")];
-    let (_, page) = tried(&mut browser, &changes, "What this suggests", forward);
-    assert!(page.contains("Delivered to INBOX") && page.contains("<b>forward</b>, as it is set"), "{page}");
+    // A day between the probes of the schedule, so that only the trials are there.
+    let changes = [("address", &*address), ("interval", "1d"), ("alert_threshold", "10m")];
+    let (path, page) = tried(&mut browser, &changes, "It came back in another form", forward);
+    for words in [
+        "as a forward is",
+        "Fwd: MAILDT-PROBE",
+        "<b>forward</b>, instead of direct",
+        "Use mode forward and 1m",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let target = adopt(&mut browser, &path, &page);
+    assert!(target.starts_with(&format!("{path}?done=adopted&try=")), "{target}");
+    assert_eq!(settings(&world), "forward 60");
+    // It is tried again in its new mode.
+    forward();
+    eventually(s(30), "it is delivered", || {
+        let page = browser.get(target.split('#').next().unwrap()).body;
+        so(page.contains("Delivered to INBOX") && page.contains("<b>forward</b>, as it is set"), || page)
+    });
+    assert_eq!(world.records().incidents().unwrap().len(), 0);
 }
 
 #[test]

@@ -18,3 +18,25 @@
   document.getElementById("refused")?.focus();
   document.getElementById("mute-refused")?.focus();
 }
+
+/** Puts in what has changed of a recipient's page, but for what is being filled in or looked at with the keyboard. */
+async function refreshRecipient() {
+  const answer = await fetch(location.pathname, { redirect: "manual" });
+  if (answer.type === "opaqueredirect" || answer.status === 404) return location.reload();
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const id of ["heading", "stand", "lives", "last"]) {
+    const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
+    if (!old || !fresh || old.contains(document.activeElement)) continue;
+    // From probe.js: a clock that has gone on is no change.
+    if (essence(old) !== essence(fresh)) old.replaceWith(document.adoptNode(fresh));
+  }
+  tick();
+}
+
+if (document.getElementById("lives")) {
+  const again = () => document.hidden || refreshRecipient().catch(() => {});
+  setInterval(again, 10000);
+  const trial = document.getElementById("trial");
+  if (trial) new MutationObserver(again).observe(trial, { childList: true });
+}

@@ -72,8 +72,8 @@ fn answer(visit: &Visit, recipient: &Recipient, footprint: &Footprint, has_chang
             ul.losses {
                 @if probes > 0 {
                     li { b { (words::count(probes, "probe", "probes")) }
-                        @if let Some(since) = footprint.since { ", the first of them of " (clock(since)) ", are" } @else { " are" }
-                        " not shown any more, and are removed at the end of their time." }
+                        @if let Some(since) = footprint.since { " since " (clock(since)) }
+                        ": no longer shown, and removed at the end of the history’s time." }
                 } @else { li { "No probe has been sent to it yet." } }
                 @if footprint.open_incidents > 0 {
                     li { "Its open incident closes. Nobody is told that mail arrives again, as nobody knows." }

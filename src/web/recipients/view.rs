@@ -86,7 +86,7 @@ pub async fn answer(
     let config = &visit.config;
     let main = html! {
         p.path { a href="/recipients" { "Recipients" } }
-        div.heading {
+        div.heading #heading {
             h1 { (recipient.name) }
             (states::chip(line.standing))
             @if parts::is_muted(recipient, data.now) { span.tag { "muted" } }
@@ -100,7 +100,7 @@ pub async fn answer(
             p.note { "This recipient comes from " code { (file(config)) } ": change, pause or remove it there and have the file read again (SIGHUP). Here it can be looked at and probed." }
         }
         @if let Some(trial) = &trial { (trial.render(recipient, config)) }
-        div.two {
+        div.two #lives {
             (parts::standing(recipient, row.last_success_at, &line, troubles.of_row(row), data.now))
             (parts::settings(recipient, config, data.now))
         }
@@ -124,7 +124,7 @@ pub async fn answer(
 /// How it stands, in a sentence.
 fn lede(line: &Line, now: Timestamp) -> Markup {
     html! {
-        p.lede {
+        p.lede #stand {
             @match line.standing {
                 Standing::Paused => "It is paused: no probe is sent.",
                 Standing::Pending => "No probe has been judged yet.",

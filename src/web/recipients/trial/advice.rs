@@ -9,6 +9,7 @@ use crate::domain::message::Form;
 use crate::domain::probe::{Probe, State, between};
 use crate::domain::proposal;
 use crate::domain::recipient::Recipient;
+use crate::domain::record::{Bearing, Seen};
 use crate::domain::return_mode::ReturnMode;
 use crate::domain::verdict::Placement;
 use crate::web::words;
@@ -21,12 +22,15 @@ const WONDER_S: u64 = 20;
 pub fn render(trial: &Trial, recipient: &Recipient, config: &Config) -> Markup {
     let Some(probe) = trial.probe() else { return html! {} };
     let waiting = probe.accepted_at.map_or(0, |accepted| between(accepted, trial.0.now).as_secs());
+    let came = came(probe, recipient);
+    let elsewhere = probe.sightings.iter().find(|seen| seen.bearing == Bearing::Elsewhere);
     html! {
-        @if probe.misrouted > 0 { (misrouted(recipient, config)) }
+        @if let Some(seen) = elsewhere { (misrouted(seen, recipient, config)) }
         @match probe.state {
-            State::Delivered | State::Late => (arrived(probe, recipient)),
+            State::Delivered | State::Late => (arrived(probe, &came, recipient)),
+            State::Accepted | State::Unconfirmed | State::Missing | State::Inconclusive if !came.is_empty() => (in_another_form(probe, &came, recipient)),
             State::Missing => (nothing(recipient, config)),
-            State::Accepted | State::Unconfirmed if waiting >= WONDER_S => { p.soft { "Nothing yet. This page goes on looking; meanwhile:" } (nothing(recipient, config)) }
+            State::Accepted | State::Unconfirmed if waiting >= WONDER_S && elsewhere.is_none() => { p.soft { "Nothing yet. This page goes on looking; meanwhile:" } (nothing(recipient, config)) }
             State::Bounced => div.advice {
                 h3 { "What to do" }
                 p { "The message was accepted first and then returned: a server on the way, or the last one, does not know the address or does not take its mail. Look at the address, and at the alias or redirect behind it." }
@@ -40,17 +44,30 @@ pub fn render(trial: &Trial, recipient: &Recipient, config: &Config) -> Markup {
     }
 }
 
-/// In which form a probe came back, as far as its row tells.
-fn form(probe: &Probe) -> Option<Form> {
-    probe.arrival.as_ref()?;
-    (probe.return_mode == ReturnMode::Direct).then_some(Form::Direct)
+/// What came into the recipient's mailbox, the reports apart.
+fn came<'a>(probe: &'a Probe, recipient: &Recipient) -> Vec<&'a Seen> {
+    let is_here = |seen: &&Seen| *seen.mailbox == *recipient.mailbox && seen.form != Form::Report;
+    probe.sightings.iter().map(AsRef::as_ref).filter(is_here).collect()
 }
 
-fn arrived(probe: &Probe, recipient: &Recipient) -> Markup {
+/// A form in words.
+fn kind(form: Form) -> &'static str {
+    match form {
+        Form::Direct => "the probe itself",
+        Form::Copy => {
+            "a new message about the probe, as a forward is, with the token in its Subject or References"
+        }
+        Form::AutoReply => "an automatic reply",
+        Form::Report => "a report",
+    }
+}
+
+fn arrived(probe: &Probe, came: &[&Seen], recipient: &Recipient) -> Markup {
     let latency = probe.arrival.as_ref().and_then(|arrival| arrival.latency);
     let junk = probe.arrival.as_ref().is_some_and(|arrival| arrival.placement == Placement::Junk);
-    let forms: Vec<Form> = form(probe).into_iter().collect();
+    let forms: Vec<Form> = came.iter().map(|seen| seen.form).collect();
     let mode = proposal::return_mode(&forms).unwrap_or(recipient.return_mode);
+    let proof = came.iter().find(|seen| seen.bearing == Bearing::Proof);
     html! {
         @if junk {
             div.advice {
@@ -58,8 +75,30 @@ fn arrived(probe: &Probe, recipient: &Recipient) -> Markup {
                 p { "It arrives, but people will not see it. Have the sender allowed there, or look at SPF, DKIM and DMARC of the address that it is sent from. MailDT shows such a recipient as In Junk; that is no alert." }
             }
         }
+        @if let Some(seen) = proof { p.soft { "What arrived is " (kind(seen.form)) "." (rewritten(seen)) } }
         @if let Some(latency) = latency { (proposed(recipient, mode, latency)) }
     }
+}
+
+/// It came back, but in a form that the return mode does not take for a proof.
+fn in_another_form(probe: &Probe, came: &[&Seen], recipient: &Recipient) -> Markup {
+    let forms: Vec<Form> = came.iter().map(|seen| seen.form).collect();
+    let mode = proposal::return_mode(&forms).unwrap_or(recipient.return_mode);
+    let best = came.iter().find(|seen| mode.accepts(seen.form));
+    let latency = best.zip(probe.accepted_at).map(|(seen, accepted)| between(accepted, seen.at));
+    html! {
+        div.advice {
+            h3 { "It came back in another form" }
+            @if let Some(seen) = best {
+                p { "In " (seen.folder) " there is " (kind(seen.form)) "." (rewritten(seen)) " In mode " b { (probe.return_mode) } " that proves nothing." }
+            }
+        }
+        @if let Some(latency) = latency { (proposed(recipient, mode, latency)) }
+    }
+}
+
+fn rewritten(seen: &Seen) -> Markup {
+    html! { @if let Some(subject) = &seen.content.subject { " Its Subject was changed to “" (words::shortened(subject)) "”." } }
 }
 
 fn proposed(recipient: &Recipient, mode: ReturnMode, latency: Duration) -> Markup {
@@ -89,19 +128,17 @@ fn proposed(recipient: &Recipient, mode: ReturnMode, latency: Duration) -> Marku
     }
 }
 
-fn misrouted(recipient: &Recipient, config: &Config) -> Markup {
-    let others: Vec<&String> = config.mailboxes.keys().filter(|name| **name != *recipient.mailbox).collect();
+fn misrouted(seen: &Seen, recipient: &Recipient, config: &Config) -> Markup {
     html! {
         div.advice {
             h3 { "It came into another mailbox" }
-            p { "It was seen in a watched mailbox, but not in " b { (recipient.mailbox) } ". If that is where its mail belongs, take that one as its mailbox; else the alias or redirect leads astray." }
-            @if !recipient.provisioned && others.len() == 1 {
-                @for other in others {
-                    form.deeds method="post" action={ "/recipients/" (recipient.id) "/adopt" } {
-                        input type="hidden" name="version" value=(recipient.version);
-                        input type="hidden" name="mailbox" value=(other);
-                        button type="submit" { "Look for it in " (other) }
-                    }
+            p { "It was seen in " (seen.folder) " of " b { (seen.mailbox) } ", and is looked for in " b { (recipient.mailbox) }
+                ". If that is where its mail belongs, take that one as its mailbox; else the alias or redirect leads astray." }
+            @if !recipient.provisioned && config.mailboxes.contains_key(&seen.mailbox) && *seen.mailbox != *recipient.mailbox {
+                form.deeds method="post" action={ "/recipients/" (recipient.id) "/adopt" } {
+                    input type="hidden" name="version" value=(recipient.version);
+                    input type="hidden" name="mailbox" value=(seen.mailbox);
+                    button type="submit" { "Look for it in " (seen.mailbox) }
                 }
             }
         }

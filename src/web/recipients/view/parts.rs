@@ -30,7 +30,7 @@ pub fn deeds(recipient: &Recipient) -> Markup {
                 @else { form method="post" action={ (path) "/resume" } { button.quiet type="submit" { "Resume" } } }
                 a.button.quiet href={ (path) "/delete" } { "Delete …" }
             }
-            a.history href={ (path) "/history" } { "History" }
+            a.end href={ (path) "/history" } { "History" }
         }
     }
 }
@@ -96,7 +96,8 @@ pub fn settings(recipient: &Recipient, config: &Config, now: Timestamp) -> Marku
 
 pub fn last_probes(recipient: &Recipient, probes: &[Probe], now: Timestamp) -> Markup {
     html! {
-        h2 { "Last probes" }
+        section #last aria-labelledby="last-heading" {
+        h2 #last-heading { "Last probes" }
         @if probes.is_empty() { p.empty { "None has been sent yet." } }
         @else {
             div.scroll tabindex="0" role="region" aria-label="Last probes" {
@@ -119,6 +120,7 @@ pub fn last_probes(recipient: &Recipient, probes: &[Probe], now: Timestamp) -> M
                 }
             }
             p { a href={ "/recipients/" (recipient.id) "/history" } { "The whole history" } }
+        }
         }
     }
 }
