@@ -66,13 +66,12 @@ pub fn transit(hops: &[Hop], sent: Timestamp, seen: Timestamp, slack: Duration) 
         let before = believed.iter().rev().find(|other| other.hop < mark.hop).map_or(sent, |other| other.ms);
         let after = believed.iter().find(|other| other.hop > mark.hop).map_or(seen, |other| other.ms);
         let Some(delay) = delays.get_mut(mark.hop) else { continue };
-        *delay = match believed.iter().find(|other| other.hop == mark.hop) {
-            Some(mark) => Delay::Took(took(before, mark.ms)),
-            None => {
-                // Behind what was before it, else ahead of what came after.
-                let off = if mark.ms < before { mark.ms - before } else { (mark.ms - after).max(0) };
-                Delay::Skewed(SignedDuration::from_millis(off))
-            }
+        *delay = if let Some(mark) = believed.iter().find(|other| other.hop == mark.hop) {
+            Delay::Took(took(before, mark.ms))
+        } else {
+            // Behind what was before it, else ahead of what came after.
+            let off = if mark.ms < before { mark.ms - before } else { (mark.ms - after).max(0) };
+            Delay::Skewed(SignedDuration::from_millis(off))
         };
     }
     Transit {

@@ -114,12 +114,11 @@ pub async fn page(
         ("past", _) | (_, Some(_)) => (None, Vec::new()),
         _ => store.cases_like(Which::Open, &choice).await.map(|(now, open)| (Some(now), open))?,
     };
-    let (now, mut past) = match (asked.state.as_str(), now) {
-        ("open", Some(now)) => (now, Vec::new()),
-        _ => {
-            let limit = i64::try_from(A_PAGE + 1).unwrap_or(i64::MAX);
-            store.cases_like(Which::Past { before, limit }, &choice).await?
-        }
+    let (now, mut past) = if let ("open", Some(now)) = (asked.state.as_str(), now) {
+        (now, Vec::new())
+    } else {
+        let limit = i64::try_from(A_PAGE + 1).unwrap_or(i64::MAX);
+        store.cases_like(Which::Past { before, limit }, &choice).await?
     };
     let more = past.len() > A_PAGE;
     past.truncate(A_PAGE);

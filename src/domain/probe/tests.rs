@@ -103,7 +103,7 @@ fn bounced(at: Timestamp, print: i64) -> Event {
 }
 
 fn searches() -> Vec<Arc<Search>> {
-    vec![Arc::new(Search::default()); 2]
+    vec![Arc::new(Search::default()), Arc::new(Search::default())]
 }
 
 fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {

@@ -26,7 +26,7 @@ use super::query::{Query, cursor_of, place, probe_id, whole};
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// A request that nobody has taken by then is never taken, as [`crate::store::Store::claim_requested`] has it.
-const RUNS_OUT: Duration = Duration::from_secs(120);
+const RUNS_OUT: Duration = Duration::from_mins(2);
 
 #[derive(Serialize)]
 struct View<'a> {
@@ -173,9 +173,9 @@ pub async fn list(State(site): State<Arc<Site>>, uri: Uri) -> Result<Response, R
     if has_more {
         found.pop();
     }
-    let last = found.last().filter(|_| has_more);
+    let next_cursor = found.last().filter(|_| has_more).map(|(place, _)| cursor_of(*place));
     let list = List {
-        next_cursor: last.map(|(place, _)| cursor_of(*place)),
+        next_cursor,
         probes: found.iter().map(|(_, probe)| View::new(probe)).collect(),
     };
     Ok(body::json(StatusCode::OK, &list)?)

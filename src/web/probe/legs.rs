@@ -116,13 +116,13 @@ fn hops(probe: &Probe, seen: &Seen, latency: Duration) -> Vec<Leg> {
         let here = since_sent.saturating_sub(submission).min(latency);
         if here > reached {
             let name = format!("To {}", server(hop));
-            legs.push(Leg { part: Part::Transit, name, took: here - reached, about: true });
+            legs.push(Leg { part: Part::Transit, name, took: here.saturating_sub(reached), about: true });
             reached = here;
         }
     }
     if transit.last.is_some() {
         let name = format!("Until seen in {}", seen.folder);
-        legs.push(Leg { part: Part::Retrieval, name, took: latency - reached, about: true });
+        legs.push(Leg { part: Part::Retrieval, name, took: latency.saturating_sub(reached), about: true });
     }
     legs
 }
