@@ -134,5 +134,5 @@ fn router(site: Arc<Site>) -> Router {
         .merge(api::routes())
         .fallback(async || Failure::not_found())
         .with_state(Arc::clone(&site))
-        .layer(from_fn_with_state(site, gate::pass))
+        .layer(from_fn_with_state(gate::Gate { site, handler: gate::HANDLER_TIME }, gate::pass))
 }

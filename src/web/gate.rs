@@ -42,11 +42,20 @@ const WORTH_ZIPPING: u64 = 8 * 1024;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
+/// What the gate needs to know.
+#[derive(Clone)]
+pub struct Gate {
+    pub site: Arc<Site>,
+    /// How long a handler may take.
+    pub handler: Duration,
+}
+
 /// The gate: outermost layer of the router.
-pub async fn pass(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let mut visit = Visit::of(&site, &request);
+pub async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let site = &*gate.site;
+    let mut visit = Visit::of(site, &request);
     let zips = text(request.headers(), ACCEPT_ENCODING.as_str()).is_some_and(|wanted| accepts_gzip(&wanted));
-    let answer = AssertUnwindSafe(admit(&site, &mut visit, request, next)).catch_unwind().await;
+    let answer = AssertUnwindSafe(admit(&gate, &mut visit, request, next)).catch_unwind().await;
     let answer = answer.unwrap_or_else(|_| {
         tracing::error!(path = visit.path, "a page panicked");
         Err(Failure::fault())
@@ -80,7 +89,8 @@ async fn compressed(response: Response) -> Response {
 }
 
 /// Lets a request through to its page, or says why not.
-async fn admit(site: &Site, visit: &mut Visit, request: Request, next: Next) -> Result<Response, Failure> {
+async fn admit(gate: &Gate, visit: &mut Visit, request: Request, next: Next) -> Result<Response, Failure> {
+    let site = &*gate.site;
     let (parts, body) = request.into_parts();
     let path = visit.path.as_str();
     let with_token = visit.is_api() && parts.headers.contains_key(AUTHORIZATION);
@@ -114,7 +124,7 @@ async fn admit(site: &Site, visit: &mut Visit, request: Request, next: Next) -> 
     let body = timeout(BODY_TIME, read(body)).await.map_err(|_| Failure::too_slow())??;
     let mut request = Request::from_parts(parts, Body::from(body));
     request.extensions_mut().insert(Arc::new(visit.clone()));
-    timeout(HANDLER_TIME, next.run(request)).await.map_err(|_| Failure::took_too_long())
+    timeout(gate.handler, next.run(request)).await.map_err(|_| Failure::took_too_long())
 }
 
 /// Whether the request carries `API_TOKEN` (RFC 6750, section 2.1).
@@ -184,4 +194,63 @@ fn finish(visit: &Visit, mut response: Response) -> Response {
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::clock;
+    use crate::config::{Config, Purpose};
+    use crate::metrics::{Build, Metrics, Readiness};
+
+    fn site() -> Arc<Site> {
+        let environment = [("HOME", "/home/maildt"), ("ADMIN_PASSWORD", "correct horse battery")];
+        let environment: std::collections::BTreeMap<_, _> =
+            environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let config = Arc::new(Config::load(None, environment, Purpose::Serve).unwrap());
+        let build = Build { version: "1.2.3", revision: "abc" };
+        let (config, readiness) = (watch::channel(config).1, watch::channel(Readiness::default()).1);
+        let metrics = Arc::new(Metrics::new(build, clock::now()));
+        Arc::new(Site::new(metrics, config, readiness, watch::channel(None).1, CancellationToken::new()))
+    }
+
+    /// What comes back from a page of the test's own. It lies where no session is asked for.
+    async fn answer(path: &str) -> (StatusCode, HeaderMap, String) {
+        let gate = Gate { site: site(), handler: Duration::from_millis(50) };
+        let router = Router::new()
+            .route("/assets/well", get(async || "well"))
+            .route("/assets/hangs", get(async || std::future::pending::<()>().await))
+            .route("/assets/panics", get(async || -> () { panic!("a page's own <fault>") }))
+            .layer(from_fn_with_state(gate, pass));
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = TowerToHyperService::new(router).call(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_page_that_hangs_is_given_up_and_one_that_panics_says_so_without_details() {
+        for (path, status, words) in [
+            ("/assets/well", StatusCode::OK, "well"),
+            ("/assets/hangs", StatusCode::GATEWAY_TIMEOUT, "This took too long"),
+            ("/assets/panics", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong in MailDT"),
+        ] {
+            let (found, headers, body) = answer(path).await;
+            assert_eq!(found, status, "{path}: {body}");
+            assert!(body.contains(words) && !body.contains("fault>"), "{path}: {body}");
+            assert_eq!(headers.get(CONTENT_SECURITY_POLICY).unwrap(), POLICY, "{path}");
+            assert_eq!(headers.get(CACHE_CONTROL).unwrap(), "no-store", "{path}");
+        }
+    }
 }

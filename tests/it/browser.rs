@@ -3,6 +3,7 @@
 mod board;
 mod calm;
 mod inspection;
+mod journey;
 mod keyboard;
 mod login;
 mod pictures;

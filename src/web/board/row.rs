@@ -147,7 +147,7 @@ impl Line {
                 td.n.success data-label="Last success" {
                     @if let Some(at) = self.last_success_at { (words::ago(at, now)) } @else { (nothing()) }
                 }
-                td.n.next data-label="Next probe" {
+                td.n.next data-label="Next probe in" {
                     @if let Some(at) = self.next_due_at { (words::until(at, now)) } @else { (nothing()) }
                 }
                 td.why { (maud::PreEscaped(&self.why)) }

@@ -31,7 +31,7 @@ pub async fn page(
         &visit,
         &Page {
             scripts: &["board.js"],
-            styles: &["settings.css"],
+            styles: &["settings.css", "recipients.css"],
             again_without_script: true,
             ..Page::new("Live", &main)
         },
@@ -107,7 +107,7 @@ fn whole(site: &Site, visit: &Visit, board: &Board, wish: &Wish) -> Markup {
                             th scope="col" { "Last 30 probes" small { "log scale, line = threshold" } }
                             (heading("latency", "Latency", wish, true))
                             (heading("success", "Last success", wish, true))
-                            (heading("next", "Next probe", wish, true))
+                            (heading("next", "Next probe in", wish, true))
                             th scope="col" { "Why" }
                         }
                     }

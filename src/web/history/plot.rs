@@ -152,10 +152,10 @@ fn legend(tally: &Tally) -> Markup {
             @if tally.counts.of(Standing::Junk) > 0 { li { (mark("junk", "M7 7h.01")) "in Junk" } }
             @if tally.counts.of(Standing::Late) > 0 { li { (mark("late", "M7 7h.01")) "late" } }
             @if tally.estimated > 0 {
-                li { svg viewBox="0 0 14 14" { path.d.ok d="M7 7h.01" {} path.d.hole d="M7 7h.01" {} } "estimated" }
+                li { svg viewBox="0 0 14 14" aria-hidden="true" { path.d.ok d="M7 7h.01" {} path.d.hole d="M7 7h.01" {} } "estimated" }
             }
             @if is_band {
-                li { svg viewBox="0 0 14 14" { path.band.ok d="M5 1h4v12h-4z" {} path.d.ok d="M7 8h.01" {} }
+                li { svg viewBox="0 0 14 14" aria-hidden="true" { path.band.ok d="M5 1h4v12h-4z" {} path.d.ok d="M7 8h.01" {} }
                     "fastest to slowest and median of " (words::span(column_length(tally.period))) }
             }
             li { "Logarithmic scale. " span #zone { "Times are UTC." } }

@@ -70,7 +70,7 @@ fn line(entry: &Entry) -> Markup {
                 @if let Some(latency) = latency {
                     @if probe.arrival.as_ref().is_some_and(|arrival| arrival.estimated) { abbr title="estimated: it was found later" { "≈" } " " }
                     (words::latency(latency.as_secs_f64() * 1000.0))
-                } @else { span.none aria-label="none" { "—" } }
+                } @else { span.none { span aria-hidden="true" { "—" } span.unseen { "none" } } }
             }
             td.folder { (probe.arrival.as_ref().map(|arrival| &*arrival.folder).unwrap_or_default()) }
             td.why { (seen(entry, standing)) }

@@ -64,14 +64,28 @@ fn pictures() {
     tab.go(&here("/"));
     tab.reads("#mark", "live");
     take(&tab, "board");
-    for (page, name) in [("/incidents", "incidents"), ("/settings", "settings"), ("/nowhere", "nowhere")] {
-        if page == "/nowhere" {
-            tab.allow("status of 404");
-        }
+    let ask = |statement: &str| lab.database.query(statement, &[]).unwrap()[0].get::<_, String>(0);
+    let id = ask("select id::text from maildt.recipients where name = 'orders'");
+    let probe =
+        ask("select id::text from maildt.probes where state = 'delivered' order by latency_ms desc limit 1");
+    let pages = [
+        ("/incidents".to_owned(), "incidents"),
+        ("/settings".to_owned(), "settings"),
+        ("/nowhere".to_owned(), "nowhere"),
+        ("/recipients".to_owned(), "recipients"),
+        ("/recipients/new".to_owned(), "new"),
+        (format!("/recipients/{id}"), "recipient"),
+        (format!("/recipients/{id}/history"), "history"),
+        (format!("/probes/{probe}"), "probe"),
+    ];
+    tab.allow("status of 404");
+    for (page, name) in &pages {
         tab.go(&here(page));
         take(&tab, name);
     }
     document(&tab, &here("/"), "board.png");
+    document(&tab, &here(&pages[6].0), "history.png");
+    document(&tab, &here(&pages[7].0), "probe.png");
 }
 
 /// The picture of a page that the documentation shows.

@@ -159,7 +159,9 @@ fn probe(id: i32, at: Timestamp, ending: Ending, latency_ms: Option<f64>) -> Val
         if is_refused { (550, "5.7.1", "Relaying denied") } else { (250, "2.0.0", "Ok: queued") };
     let judged =
         at + SignedDuration::from_secs(if latency_ms.is_some_and(|ms| ms < 60_000.0) { 5 } else { 83 });
+    let ms = u64::try_from(at.as_millisecond()).unwrap();
     json!({
+        "id": ProbeId::new(ms, RecipientId(id), chance(usize::try_from(ms).unwrap()).to_bits()).uuid(),
         "recipient_id": id,
         "due_at": at,
         "created_at": at,
@@ -188,12 +190,12 @@ fn probe(id: i32, at: Timestamp, ending: Ending, latency_ms: Option<f64>) -> Val
 }
 
 fn save(database: &Database, probes: &[Value]) {
-    const COLUMNS: &str = "recipient_id, due_at, created_at, first_attempt_at, attempt_at, accepted_at, deadline_at, result_at, state,
+    const COLUMNS: &str = "id, recipient_id, due_at, created_at, first_attempt_at, attempt_at, accepted_at, deadline_at, result_at, state,
         arrived_at, latency_ms, placement, folder, reply_code, reply_enhanced, reply_text, failure_phase, failure_reason,
         failure_detail, note";
     let statement = format!(
-        "insert into maildt.probes (id, key_id, kind, sender, mailbox, return_mode, threshold_ms, result, {COLUMNS})
-         select gen_random_uuid(), (select min(id) from maildt.signing_keys), 'scheduled', r.sender, r.mailbox, 'direct', 60000,
+        "insert into maildt.probes (key_id, kind, sender, mailbox, return_mode, threshold_ms, result, {COLUMNS})
+         select (select min(id) from maildt.signing_keys), 'scheduled', r.sender, r.mailbox, 'direct', 60000,
              p.state, {}
          from jsonb_populate_recordset(null::maildt.probes, $1) p join maildt.recipients r on r.id = p.recipient_id",
         COLUMNS.split(',').map(|column| format!("p.{}", column.trim())).collect::<Vec<_>>().join(", ")

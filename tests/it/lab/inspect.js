@@ -138,7 +138,7 @@ for (const field of all("input:not([type=hidden]), select, textarea").filter(isS
 }
 for (const path of all("svg [class], .chip svg path").filter((path) => isSeen(path.ownerSVGElement || path))) {
   const style = getComputedStyle(path);
-  if (path.closest(".axis, defs") || style.stroke === "none") continue;
+  if (path.closest(".axis, .grid, defs, text") || style.stroke === "none") continue;
   judge(path, style.stroke, behind(path.ownerSVGElement), 3, "its line");
 }
 
@@ -148,12 +148,28 @@ if (document.documentElement.scrollWidth > width) {
   const wide = all("body *").filter((e) => isSeen(e) && e.getBoundingClientRect().right > width + 1 && !e.closest(".scroll, pre"));
   say(wide[0], `the page is ${document.documentElement.scrollWidth} px wide, not ${width}`);
 }
-for (const target of all("a[href], button, input:not([type=hidden]), select, textarea, summary").filter(isSeen)) {
+// A small target will do where no other lies within a circle of 24 px around it (2.5.8, spacing).
+const targets = all("a[href], button, input:not([type=hidden]), select, textarea, summary").filter(isSeen);
+const areas = targets.map((target) => {
   const area = target.labels?.length && ["checkbox", "radio"].includes(target.type) ? target.labels[0] : target;
-  const box = area.getBoundingClientRect();
+  return area.getBoundingClientRect();
+});
+const isSmall = (box) => box.width < 24 || box.height < 24;
+const middle = (box) => [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+function isCrowded(box) {
+  const [x, y] = middle(box);
+  return areas.some((other) => {
+    if (other === box) return false;
+    const [ox, oy] = middle(other);
+    if (isSmall(other)) return Math.hypot(x - ox, y - oy) < 24;
+    return Math.hypot(Math.max(other.left - x, 0, x - other.right), Math.max(other.top - y, 0, y - other.bottom)) < 12;
+  });
+}
+for (const [place, target] of targets.entries()) {
+  const box = areas[place];
   const siblings = Array.from(target.parentElement.childNodes).some((n) => n.nodeType === Node.TEXT_NODE && n.textContent.trim());
   const isInText = getComputedStyle(target).display === "inline" && siblings;
-  if (!isInText && (box.width < 24 || box.height < 24)) {
+  if (!isInText && isSmall(box) && isCrowded(box)) {
     say(target, `is ${Math.round(box.width)} × ${Math.round(box.height)} px, too small for a finger`);
   }
 }

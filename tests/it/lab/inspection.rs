@@ -36,7 +36,10 @@ pub fn faults(tab: &Tab) -> Vec<String> {
 #[track_caller]
 pub fn walk(tab: &Tab) -> Vec<String> {
     let mut names = Vec::new();
-    tab.script("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)").unwrap();
+    tab.script(
+        "const b = document.body; b.tabIndex = -1; b.focus(); b.removeAttribute('tabindex'); scrollTo(0, 0)",
+    )
+    .unwrap();
     while names.len() < 200 {
         tab.type_keys("\t");
         let Value::Array(found) = tab.script(FOCUS).unwrap() else { break };
