@@ -18,8 +18,8 @@ use crate::lab::builtin::{BuiltIn, OTHER};
 use crate::lab::ground::{free_port, ground};
 use crate::lab::metrics::get;
 use crate::lab::process::Process;
-use crate::lab::wait::{Look, s, so};
 use crate::lab::tools::tool;
+use crate::lab::wait::{Look, s, so};
 
 pub const SCRAPE_INTERVAL: Duration = s(1);
 
