@@ -6,7 +6,9 @@ const style = getComputedStyle(element);
 const words = (element.innerText || element.name || "").trim().replace(/\s+/g, " ").slice(0, 40);
 const name = element.id ? `${element.localName}#${element.id}` : `${element.localName} "${words}"`;
 let wrong = "";
-if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) wrong = `outline: ${style.outline}`;
+// A field for a date shows in its own parts where the focus is.
+if (/^(date|time|month|week)/.test(element.type || "")) wrong = "";
+else if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) wrong = `outline: ${style.outline}`;
 else if (box.width < 1 || box.height < 1) wrong = "it cannot be seen";
 else if (box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth) wrong = "it is out of sight";
 else {

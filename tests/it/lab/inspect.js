@@ -85,7 +85,7 @@ for (const field of all("input:not([type=hidden]), select, textarea").filter(isT
 for (const element of all("a[href], button, summary, [role=button], [role=link]").filter(isTold)) {
   if (!spoken(element) && !nameOf(element)) say(element, "has no name");
 }
-for (const image of all("img, svg, canvas").filter((image) => !image.closest("[aria-hidden=true]"))) {
+for (const image of all("img, svg, canvas").filter((image) => !image.closest("[aria-hidden=true]") && !image.parentElement.closest("svg"))) {
   if (!nameOf(image)) say(image, "is neither named nor hidden");
   else if (image.localName === "svg" && image.getAttribute("role") !== "img") say(image, "has a name and not the role img");
 }
