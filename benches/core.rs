@@ -138,7 +138,7 @@ fn core(c: &mut Criterion) {
     c.bench_function("read the trace of a returned probe", |b| b.iter(|| Content::of(black_box(&raw))));
     let loops = [raw.as_slice(); 60].concat();
     c.bench_function("read the trace of a header of 500 fields", |b| {
-        b.iter(|| Content::of(black_box(&loops)))
+        b.iter(|| Content::of(black_box(&loops)));
     });
     let content = Content::of(&raw);
     c.bench_function("write what is kept of a message as JSON", |b| {

@@ -11,6 +11,7 @@ type Read<'a> =
     (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>);
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn the_forms_that_servers_write_are_read() {
     let cases: [(&str, &str, Read<'_>); 20] = [
         (

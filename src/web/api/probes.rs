@@ -174,10 +174,7 @@ pub async fn list(State(site): State<Arc<Site>>, uri: Uri) -> Result<Response, R
         found.pop();
     }
     let next_cursor = found.last().filter(|_| has_more).map(|(place, _)| cursor_of(*place));
-    let list = List {
-        next_cursor,
-        probes: found.iter().map(|(_, probe)| View::new(probe)).collect(),
-    };
+    let list = List { next_cursor, probes: found.iter().map(|(_, probe)| View::new(probe)).collect() };
     Ok(body::json(StatusCode::OK, &list)?)
 }
 

@@ -18,11 +18,7 @@ use crate::lab::builtin::{BuiltIn, OTHER};
 use crate::lab::ground::{free_port, ground};
 use crate::lab::metrics::get;
 use crate::lab::process::Process;
-<<<<<<< HEAD
 use crate::lab::tools::{repository, tool};
-=======
-use crate::lab::tools::tool;
->>>>>>> browser
 use crate::lab::wait::{Look, s, so};
 
 pub const SCRAPE_INTERVAL: Duration = s(1);
