@@ -8,3 +8,6 @@ create table requests (
     requested_at timestamptz not null default clock_timestamp()
 );
 create index requests_recipient on requests (recipient_id);
+
+-- Those of the last minute are counted before another one is taken.
+create index probes_manual on probes (created_at) where kind = 'manual';

@@ -151,8 +151,10 @@ impl Scheduler {
             if due.requested {
                 // Few, and somebody waits for them: the throttle is for the schedule.
                 let room = outgoing.room();
-                self.claim_requested(&due, outgoing, room, doubtful, sends, abort).await?;
-                pause = Self::QUANTUM;
+                let started = self.claim_requested(&due, outgoing, room, doubtful, sends, abort).await?;
+                if started > 0 {
+                    pause = Self::QUANTUM;
+                }
             }
             let Some(wait) = due.wait else { continue };
             if !wait.is_zero() {
@@ -205,7 +207,7 @@ impl Scheduler {
         Ok(self.start_all(claim.claimed, outgoing, sends, abort))
     }
 
-    /// Starts the probes that people ask for.
+    /// Starts the probes that people ask for; tells how many. The end of a submission wakes those that find no room.
     async fn claim_requested(
         &self,
         asked: &Outstanding,
@@ -214,23 +216,24 @@ impl Scheduler {
         doubtful: &mut Vec<ProbeId>,
         sends: &TaskTracker,
         abort: &CancellationToken,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         if room == 0 {
-            return Ok(());
+            return Ok(0);
         }
         let mut touched = Vec::new();
         let (key, sender) = (self.keys.current_id, asked.sender.as_str());
         let claimed = self.store.claim_requested(self.fence, key, sender, room, &mut touched).await;
         match claimed {
             Ok(claimed) => {
+                let count = claimed.len();
                 for claimed in claimed {
                     self.start(claimed, outgoing, sends, abort);
                 }
-                Ok(())
+                Ok(count)
             }
             Err(reason @ Error::Refused { .. }) => {
                 error!(sender, %reason, "the probes that were asked for cannot be claimed");
-                Ok(())
+                Ok(0)
             }
             Err(reason) => {
                 doubtful.append(&mut touched);

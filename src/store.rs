@@ -17,6 +17,7 @@ mod keys;
 mod lease;
 mod migrate;
 mod newest;
+mod operations;
 mod outbox;
 mod probe_list;
 mod probe_view;
@@ -50,6 +51,7 @@ pub use health::{ChannelQueue, HealthData, LeaseView, Muted, SendFault, SenderHe
 pub use history::{Entry, Part, Period, Place, Point, Reach};
 pub use keys::Keys;
 pub use lease::Tenure;
+pub use operations::OPERATIONS;
 pub use outbox::{Closing, Pending, Queue, Settlement, Told};
 pub use probe_list::ProbeList;
 pub use probe_view::{Made, Owner, ProbeView, Stage};

@@ -13,7 +13,7 @@ use crate::config::{Config, Database, DatabaseUrl};
 use crate::metrics::readiness::DatabaseState;
 use crate::metrics::{Metrics, PoolConnections};
 use crate::postgres::{self, Plan, Private};
-use crate::store::{Error, Observer, Store};
+use crate::store::{Error, OPERATIONS, Observer, Store};
 
 use super::Service;
 
@@ -54,6 +54,7 @@ pub(super) async fn open(
             (connect, None)
         }
     };
+    service.metrics.database().declare_operations(OPERATIONS);
     let observer = Arc::new(Reporter(Arc::clone(&service.metrics)));
     let limit = config.limits.database;
     let pages = Store::new(connect.clone(), tls.clone(), PAGES_CONNECTIONS, limit, observer.clone())
@@ -67,7 +68,11 @@ pub(super) async fn open(
     });
     let mut pause = config.limits.database_retry_min;
     loop {
-        match store.migrate().await {
+        let migrated = tokio::select! {
+            () = service.stop.cancelled() => return Ok(None),
+            migrated = store.migrate() => migrated,
+        };
+        match migrated {
             Ok(()) => {
                 service.readiness.send_modify(|state| state.database = DatabaseState::Ready);
                 service.pages.send_replace(Some(pages));

@@ -137,6 +137,9 @@ fn introduce(config: &Config, directory: &Path, password: &str) {
     for member in cast::MEMBERS {
         println!("  {:<11} {:<13} {}", member.name, member.states, member.about);
     }
+    println!(
+        "\n  Any other address @demo.test arrives at once: add one in the admin UI and watch its first probe."
+    );
     println!("\n  alerts      by mail to {}, of which the subjects are shown here", cast::ON_CALL);
     println!("  admin UI    http://{}/", config.listen);
     println!("  login       user admin, password {password}");

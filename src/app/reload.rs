@@ -23,19 +23,22 @@ pub(super) fn on_signal(
 ) -> anyhow::Result<()> {
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let service = Arc::clone(service);
+    let started_with = Arc::clone(&service.config.borrow());
+    let mut waits_for_start = false;
     tracker.spawn(async move {
         loop {
             tokio::select! {
                 () = service.stop.cancelled() => return,
                 _ = hangups.recv() => {}
             }
-            let done = reload(&service, &origin, &store).await;
+            let done = reload(&service, &origin, &store, &started_with).await;
             service.metrics.set_reload_successful(done.is_ok());
             match &done {
                 Ok(_) => info!("configuration read again"),
                 Err(reason) => error!("the configuration was not read again, nothing changed: {reason}"),
             }
-            let (at, waits_for_start) = (clock::now(), matches!(done, Ok(true)));
+            let at = clock::now();
+            waits_for_start = *done.as_ref().unwrap_or(&waits_for_start);
             let reload = Reload { at, refused: done.err(), waits_for_start };
             service.readiness.send_modify(|readiness| readiness.reload = Some(reload));
         }
@@ -44,7 +47,12 @@ pub(super) fn on_signal(
 }
 
 /// Tells whether some of the new configuration waits for the next start.
-async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<bool, String> {
+async fn reload(
+    service: &Service,
+    origin: &Origin,
+    store: &Store,
+    started_with: &Config,
+) -> Result<bool, String> {
     let new = origin.load().map_err(|problems| problems.to_string())?;
     let recipients = store.recipients().await.map_err(|e| e.to_string())?;
     for recipient in recipients.iter().filter(|recipient| recipient.active && !recipient.provisioned) {
@@ -63,8 +71,7 @@ async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<boo
     for warning in new.warnings_at(clock::now()) {
         warn!("{warning}");
     }
-    let old = Arc::clone(&service.config.borrow());
-    let waits_for_start = needs_restart(&old, &new);
+    let waits_for_start = needs_restart(started_with, &new);
     if waits_for_start {
         warn!(
             "DATABASE_URL, DATA_DIR, LISTEN, METRICS_LISTEN, LOG_LEVEL and LOG_FORMAT take effect at the next start"
@@ -72,8 +79,7 @@ async fn reload(service: &Service, origin: &Origin, store: &Store) -> Result<boo
     }
     service.config.send_replace(Arc::new(new));
     office::provision(service, store).await;
-    let waited = service.readiness.borrow().reload.as_ref().is_some_and(|reload| reload.waits_for_start);
-    Ok(waits_for_start || waited)
+    Ok(waits_for_start)
 }
 
 fn needs_restart(old: &Config, new: &Config) -> bool {

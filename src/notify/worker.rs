@@ -154,8 +154,11 @@ impl Worker {
                 self.close(&queue.unreadable, Closing::Dropped("its row cannot be read")).await?;
                 continue;
             }
-            keep_known(&mut self.plain, &queue.rows);
-            keep_known(&mut self.outlived, &queue.rows);
+            let waiting = waiting(&queue.rows);
+            // Those that do not wait any more are forgotten. One that is kept back is found out again.
+            self.plain.retain(|message| waiting.contains(message));
+            self.outlived.retain(|message| waiting.contains(message));
+            self.misfits.retain(|message, _| waiting.contains(message));
             match plan::next(&queue.rows, &self.rules(silence), queue.now) {
                 Step::Close(ids, closing) => self.close(&ids, closing).await?,
                 Step::Hold(ids) => self.parts.store.hold_notifications(self.parts.fence, &ids).await?,
@@ -343,6 +346,7 @@ impl Worker {
         let pause = if self.misfits.len() > 1 || !self.health.is_proven() {
             self.health.failed(now, moment, &reason, true, number, rand::random())
         } else if moment.saturating_duration_since(since) >= self.parts.config.limits.channel_down_after {
+            self.misfits.remove(&message);
             return Settlement::GivenUp { reason };
         } else {
             self.health.pause_of(number, rand::random())
@@ -418,12 +422,9 @@ async fn attempt(transport: &Transport, parcel: &Parcel, stop: &CancellationToke
     }
 }
 
-/// Forgets messages that do not wait any more. One that is kept back is found out again.
-fn keep_known(plain: &mut HashSet<i64>, rows: &[Pending]) {
-    if !plain.is_empty() {
-        let waiting: HashSet<i64> = rows.iter().filter_map(|row| row.message).collect();
-        plain.retain(|message| waiting.contains(message));
-    }
+/// The messages that wait.
+fn waiting(rows: &[Pending]) -> HashSet<i64> {
+    rows.iter().filter_map(|row| row.message).collect()
 }
 
 /// What a message is known by, in every try of it: its first row and that row's incident.
@@ -458,8 +459,6 @@ mod tests {
             quiet: false,
             unheard: false,
         };
-        let mut plain = HashSet::from([1, 2, 3]);
-        keep_known(&mut plain, &[row(2, Some(2)), row(3, None), row(4, Some(2))]);
-        assert_eq!(plain, HashSet::from([2]));
+        assert_eq!(waiting(&[row(2, Some(2)), row(3, None), row(4, Some(2))]), HashSet::from([2]));
     }
 }

@@ -93,7 +93,7 @@ impl Store {
                  where p.recipient_id = r.id and p.result is not null and p.kind = 'scheduled'
                  order by p.created_at desc limit 1) last on true
              left join lateral (select p.arrived_at from maildt.probes p
-                 where p.recipient_id = r.id and p.result = 'delivered'
+                 where p.recipient_id = r.id and p.result = 'delivered' and p.kind = 'scheduled'
                  order by p.created_at desc limit 1) success on true
              left join lateral (
                  -- Newest first, as the index gives them: sorting a thousand times costs more than all the rest.

@@ -114,8 +114,12 @@ impl Store {
                 let _ = write!(text, " and i.recipients && ${}", values.len());
             }
             if choice.lost {
-                text.push_str(
-                    " and i.id in (select n.incident_id from maildt.notifications n where n.state = 'dead')",
+                values.push(&LOST_FOR_DAYS);
+                let _ = write!(
+                    text,
+                    " and i.id in (select n.incident_id from maildt.notifications n where n.state = 'dead'
+                         and n.settled_at > clock_timestamp() - make_interval(days => ${}))",
+                    values.len()
                 );
             }
             text.push_str(" order by i.id desc limit $2");
@@ -175,14 +179,11 @@ impl Store {
 
 /// The ids of the recipients that are meant, deleted ones too as long as they are known.
 async fn matching(client: &deadpool_postgres::ClientWrapper, wanted: &str) -> Result<Vec<i32>, Problem> {
-    if let Ok(id) = wanted.parse() {
-        return Ok(vec![id]);
-    }
     let statement = client
         .prepare_cached(
             "-- recipients_like()
              select id from maildt.recipients
-             where strpos(lower(name), lower($1)) > 0 or strpos(lower(address), lower($1)) > 0",
+             where strpos(lower(name), lower($1)) > 0 or strpos(lower(address), lower($1)) > 0 or id::text = $1",
         )
         .await?;
     let rows = client.query(&statement, &[&wanted]).await?;

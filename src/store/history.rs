@@ -9,7 +9,7 @@ use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::probe::Probe;
 use crate::domain::verdict::{Placement, Standing, Verdict};
 
-use super::row::PROBE;
+use super::row::probe_in_brief;
 use super::{Error, Problem, Store, row};
 
 /// Points are read in slices of that length, some at once, so that no statement runs long and no answer is huge. At the
@@ -183,10 +183,11 @@ impl Store {
         };
         let (at, probe) = place.map_or((period.to, Uuid::max()), |place| (place.created_at, place.id.uuid()));
         let condition = standing.map_or("", condition);
+        let columns = probe_in_brief();
         // The second line says what the third does, in a way that the index understands.
         let text = format!(
             "-- history_entries()
-             select {PROBE}, p.created_at from maildt.probes p
+             select {columns}, p.created_at from maildt.probes p
              where p.recipient_id = $1 and p.created_at >= $2 and p.created_at <= $3 {condition}
                  and p.created_at {}= $4
                  and (p.created_at, p.id) {comparison} ($4, $5)

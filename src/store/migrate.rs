@@ -1,5 +1,7 @@
 //! Migrations at start, one instance at a time.
 
+use tokio_postgres::error::SqlState;
+
 use super::{Error, Store, chain};
 
 mod embedded {
@@ -78,9 +80,33 @@ impl Store {
             if found > known {
                 return Err(Error::NewerSchema { found, known });
             }
+            if found < known {
+                tracing::info!(
+                    from = found,
+                    to = known,
+                    "the schema is brought up to date; with a long history this takes minutes"
+                );
+            }
         }
         let client: &mut tokio_postgres::Client = connection;
-        runner.run_async(client).await.map_err(|e| Error::Migration(chain(&e)))?;
+        runner.run_async(client).await.map_err(|e| {
+            if lock_conflict(&e) { Error::Unreachable(chain(&e)) } else { Error::Migration(chain(&e)) }
+        })?;
         Ok(())
     }
+}
+
+/// Whether another instance's work stood in the way: then it is tried again.
+fn lock_conflict(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let code = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+        if code.is_some_and(|code| {
+            [SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE].contains(code)
+        }) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -8,7 +8,7 @@ use crate::domain::id::RecipientId;
 use crate::domain::probe::{Probe, State};
 
 use super::history::Place;
-use super::row::PROBE;
+use super::row::probe_in_brief;
 use super::{Error, Store, row};
 
 /// How far the wall clock of an instance, by which ids sort, may differ from the database's.
@@ -56,12 +56,13 @@ impl Store {
         let after = list.after.map(|place| place.created_at);
         let after_id = list.after.map(|place| place.id.uuid());
         let oldest = list.since.map(oldest_id);
+        let columns = probe_in_brief();
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![&list.limit, &state, &list.since, &after_id];
         let text = if recipient.is_some() {
             values.extend([&recipient as &(dyn ToSql + Sync), &after]);
             format!(
                 "-- probe_list_of_recipient()
-                 select {PROBE}, p.created_at from maildt.probes p
+                 select {columns}, p.created_at from maildt.probes p
                  where {of_result} and p.recipient_id = $5 and ($2::text is null or p.state = $2)
                      and ($3::timestamptz is null or p.created_at >= $3)
                      and ($6::timestamptz is null or p.created_at <= $6 and (p.created_at, p.id) < ($6, $4::uuid))
@@ -78,7 +79,7 @@ impl Store {
             };
             format!(
                 "-- probe_list()
-                 select {PROBE}, p.created_at from maildt.probes p
+                 select {columns}, p.created_at from maildt.probes p
                  where {of_result} and ($2::text is null or p.state = $2) and {since} and {after}
                  order by p.id desc limit $1"
             )

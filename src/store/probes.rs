@@ -163,10 +163,10 @@ impl Store {
                          where p.recipient_id = r.id and p.result is not null and p.kind = 'scheduled'
                          order by p.created_at desc limit 1) last on true
                      left join lateral (select p.latency_ms, p.result_at from maildt.probes p
-                         where p.recipient_id = r.id and p.result = 'delivered'
+                         where p.recipient_id = r.id and p.result = 'delivered' and p.kind = 'scheduled'
                          order by p.created_at desc limit 1) success on true
                      left join lateral (select p.accepted_at as at from maildt.probes p
-                         where p.recipient_id = r.id and p.accepted_at is not null
+                         where p.recipient_id = r.id and p.accepted_at is not null and p.kind = 'scheduled'
                              and p.created_at > (select clock_timestamp() - interval '30 days')
                          order by p.created_at desc limit 1) sent on true
                      where r.deleted_at is null",

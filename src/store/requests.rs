@@ -64,7 +64,7 @@ impl Store {
                                 and p.kind = 'manual' and p.created_at > clock_timestamp() - make_interval(secs => $2)),
                          (select count(*) from maildt.requests)
                              + (select count(*) from maildt.probes p
-                                where p.kind = 'manual' and p.created_at > clock_timestamp() - interval '1 minute')",
+                                where p.kind = 'manual' and p.created_at > (select clock_timestamp() - interval '1 minute'))",
                     &[&recipient, &COUNTS_S],
                 )
                 .await?;

@@ -15,10 +15,10 @@ impl Store {
             delete from maildt.probes where id in (
                 select p.id from maildt.probes p
                 where p.result is not null and p.created_at < (select clock_timestamp() - make_interval(secs => $1))
-                    and (p.result <> 'delivered' or exists (
+                    and (p.result <> 'delivered' or p.kind <> 'scheduled' or exists (
                         select 1 from maildt.probes newer
                         where newer.recipient_id = p.recipient_id and newer.result = 'delivered'
-                            and newer.created_at > p.created_at)
+                            and newer.kind = 'scheduled' and newer.created_at > p.created_at)
                         or exists (select 1 from maildt.recipients r
                             where r.id = p.recipient_id and r.deleted_at is not null))
                 order by p.created_at limit $2)";

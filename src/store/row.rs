@@ -27,6 +27,11 @@ pub(super) const PROBE: &str = "p.id, p.key_id, p.kind, p.sender, p.mailbox, p.r
     p.folder, p.prints, p.duplicates, p.misrouted, p.reply_code, p.reply_enhanced, p.reply_text, p.queue_id, \
     p.failure_phase, p.failure_reason, p.failure_detail, p.phases, p.note, p.sightings, p.searches, p.version";
 
+/// As [`PROBE`], without the evidence, of which lists show nothing and which may be long.
+pub(super) fn probe_in_brief() -> String {
+    PROBE.replace("p.sightings, p.searches", "'[]'::jsonb as sightings, '[]'::jsonb as searches")
+}
+
 /// The columns that [`incident`] reads.
 pub(super) const INCIDENT: &str = "i.id, i.kind, i.scope, i.opened_at, i.resolved_at, i.details, i.version";
 

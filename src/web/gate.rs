@@ -124,7 +124,11 @@ async fn admit(gate: &Gate, visit: &mut Visit, request: Request, next: Next) -> 
     let body = timeout(BODY_TIME, read(body)).await.map_err(|_| Failure::too_slow())??;
     let mut request = Request::from_parts(parts, Body::from(body));
     request.extensions_mut().insert(Arc::new(visit.clone()));
-    timeout(gate.handler, next.run(request)).await.map_err(|_| Failure::took_too_long())
+    let response = timeout(gate.handler, next.run(request)).await.map_err(|_| Failure::took_too_long())?;
+    if !visit.is_look {
+        site.live.changed();
+    }
+    Ok(response)
 }
 
 /// Whether the request carries `API_TOKEN` (RFC 6750, section 2.1).

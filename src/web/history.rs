@@ -17,6 +17,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
+use tokio::sync::Semaphore;
 
 use crate::domain::id::RecipientId;
 use crate::domain::recipient::Recipient;
@@ -34,6 +35,8 @@ use wish::{Asked, Range, Wish};
 
 /// Probes on a page of the table.
 const A_PAGE: usize = 50;
+/// Long histories are read one after the other: the other pages need the database, too.
+static READING: Semaphore = Semaphore::const_new(1);
 
 /// The recipient that a path names, and the database that knows it.
 async fn found(site: &Site, id: Result<Path<i32>, PathRejection>) -> Result<(Store, Recipient), Failure> {
@@ -57,7 +60,10 @@ pub async fn page(
     let status = if wish.faults.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let period = wish.period(reach);
     let shown = if wish.faults.is_empty() {
-        let slices = store.history_points(recipient.id, read(period, reach));
+        let slices = async {
+            let _turn = READING.acquire().await;
+            store.history_points(recipient.id, read(period, reach)).await
+        };
         let entries = store.history_entries(recipient.id, period, wish.standing, wish.part, A_PAGE);
         let (slices, (entries, more)) = futures_util::try_join!(slices, entries)?;
         let threshold = recipient.alert_threshold;
@@ -130,7 +136,8 @@ pub async fn csv(
 /// The part of a period in which there can be probes.
 fn read(period: Period, reach: Reach) -> Period {
     let to = period.to.min(reach.now);
-    let from = period.from.max(reach.oldest.unwrap_or(period.from));
+    // Without any probe there is nothing to read, however long the period.
+    let from = period.from.max(reach.oldest.unwrap_or(to));
     Period { from: from.min(to), to }
 }
 
@@ -145,7 +152,7 @@ fn head(recipient: &Recipient, tally: &Tally, wish: &Wish, reach: Reach) -> Mark
                 (time_of(wish, reach, tally.period)) " "
                 @if in_time == judged { (share) } @else { em { (share) } }
                 " of " (words::count(judged, "probe", "probes")) " to " (recipient.name) " arrived in time"
-                @if let Some(half) = half { "; half of all that arrived took " (half) " or less" } "."
+                @if let Some(half) = half { "; half of those that were timed took " (half) " or less" } "."
             }
             @else { (time_of(wish, reach, tally.period)) " no probe to " (recipient.name) " was judged." }
         }

@@ -1,6 +1,7 @@
 //! Keeping the board current: one reading of the database for all viewers, and a word to each when something has changed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -47,6 +48,8 @@ pub struct Live {
     /// Tells the revisions of this start of the program from those of another.
     epoch: u32,
     reading: Mutex<Reading>,
+    /// Somebody has changed something by this instance since the last reading.
+    is_stale: AtomicBool,
     news: watch::Sender<News>,
     viewers: Arc<Semaphore>,
     pub stop: CancellationToken,
@@ -57,6 +60,7 @@ impl Live {
         Self {
             epoch,
             reading: Mutex::default(),
+            is_stale: AtomicBool::new(false),
             news: watch::Sender::default(),
             viewers: Arc::new(Semaphore::new(VIEWERS)),
             stop,
@@ -71,7 +75,9 @@ impl Live {
         if reading.failed_at.is_some_and(|failed| failed > came) {
             return Err(Failure::database());
         }
-        if let Some(board) = reading.board.as_ref().filter(|board| board.read.elapsed() < FRESH) {
+        let is_stale = self.is_stale.swap(false, Ordering::Relaxed);
+        let fresh = reading.board.as_ref().filter(|board| !is_stale && board.read.elapsed() < FRESH);
+        if let Some(board) = fresh {
             return Ok(Arc::clone(board));
         }
         let read = Instant::now();
@@ -80,6 +86,11 @@ impl Live {
         reading.board = Some(Arc::clone(&board));
         self.tell(News { revision: board.revision, is_blind: false });
         Ok(board)
+    }
+
+    /// Whoever has changed something sees it on the next page.
+    pub fn changed(&self) {
+        self.is_stale.store(true, Ordering::Relaxed);
     }
 
     fn tell(&self, news: News) {

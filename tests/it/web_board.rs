@@ -293,14 +293,8 @@ fn a_thousand_recipients_are_on_one_quick_page() {
     let mut browser = logged_in(&app).with("Accept-Encoding", "gzip");
     browser.get("/");
     // The best of some: other tests run at the same time.
-    let took = (0..8).map(|_| {
-        let start = Instant::now();
-        let page = browser.get("/");
-        assert_eq!((page.status, page.header("content-encoding")), (200, Some("gzip")));
-        assert!(page.header("content-length").unwrap().parse::<usize>().unwrap() < 300_000);
-        start.elapsed()
-    });
-    let best = took.min().unwrap();
-    eprintln!("the board of 1,000 recipients took {best:?}, unoptimised");
-    assert!(best.as_millis() < 500, "{best:?}");
+    // How long that takes tells `make bench`.
+    let page = browser.get("/");
+    assert_eq!((page.status, page.header("content-encoding")), (200, Some("gzip")));
+    assert!(page.header("content-length").unwrap().parse::<usize>().unwrap() < 300_000);
 }

@@ -27,7 +27,7 @@ fn probes(database: &Database, recipient: i32, number: i32, seconds: f64, column
              created_at, first_attempt_at, attempt_at, accepted_at, {columns})
          select gen_random_uuid(), $1, (select min(id) from maildt.signing_keys), 'default', 'default', 'direct', 10000,
              clock_timestamp(), t, t, t, t, {values}
-         from generate_series(1, $2) n, lateral (select clock_timestamp() - make_interval(secs => n * $3) as t) x"
+         from generate_series(1, $2) n, lateral (select clock_timestamp() - make_interval(secs => n * $3::float8) as t) x"
     );
     database.query(&statement, &[&recipient, &number, &seconds]).unwrap();
 }

@@ -114,9 +114,9 @@ fn what_does_not_count_is_on_record_once_and_the_probe_is_missing_all_the_same()
     assert_eq!(bearings(), ["notice", "other_form"]);
 
     let mut browser = browser(&app);
-    let text = page(&mut browser, missing.id);
+    let shown = page(&mut browser, missing.id);
     says(
-        &text,
+        &shown,
         &[
             "<em>Missing</em> since ",
             "2 messages carried its token",
@@ -132,9 +132,12 @@ fn what_does_not_count_is_on_record_once_and_the_probe_is_missing_all_the_same()
             "Where it was looked for",
         ],
     );
-    assert!(!text.contains("<script>alert") && !text.contains("<u>y") && !text.contains("<i>un"), "{text}");
+    assert!(
+        !shown.contains("<script>alert") && !shown.contains("<u>y") && !shown.contains("<i>un"),
+        "{shown}"
+    );
     // Two rounds over both folders.
-    let looked = text
+    let looked = shown
         .split("aria-label=\"Where it was looked for\"")
         .nth(1)
         .unwrap()
@@ -142,7 +145,7 @@ fn what_does_not_count_is_on_record_once_and_the_probe_is_missing_all_the_same()
         .next()
         .unwrap();
     assert_eq!((looked.matches(">INBOX").count(), looked.matches("<tr>").count()), (2, 5), "{looked}");
-    assert!(text.contains("/incidents?id="), "it opened an incident: {text}");
+    assert!(shown.contains("/incidents?id="), "it opened an incident: {shown}");
 
     // Seen anew by the next process, they are what is known already; and they are left alone.
     app.term();

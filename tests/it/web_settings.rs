@@ -79,7 +79,9 @@ fn a_test_alert_is_sent_from_the_settings_and_its_result_is_shown() {
             std::thread::spawn(move || test_alert(&mut browser, "discord"))
         })
         .collect();
-    presses.into_iter().for_each(|press| press.join().unwrap());
+    for press in presses {
+        press.join().unwrap();
+    }
     assert_eq!(ops.discord.alerts().len(), 2, "one more than before");
 
     // What the channel says of a refusal is shown, its secret is not.

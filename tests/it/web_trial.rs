@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use crate::lab::browser::Browser;
 use crate::lab::letter::Letter;
+use crate::lab::maildir::Stored;
 use crate::lab::wait::{eventually, s, so};
 use crate::lab::world::World;
 use crate::web::logged_in;
@@ -96,7 +97,7 @@ fn a_recipient_that_forwards_is_proposed_the_mode_that_fits() {
     let forward = || {
         let token = eventually(s(30), "a probe is there that was not forwarded yet", || {
             let tokens: Vec<String> =
-                elsewhere.mail().messages("INBOX").iter().filter_map(|stored| stored.token()).collect();
+                elsewhere.mail().messages("INBOX").iter().filter_map(Stored::token).collect();
             let new = tokens.into_iter().find(|token| !forwarded.borrow().contains(token));
             new.ok_or_else(|| "none".to_owned())
         });

@@ -229,11 +229,14 @@ fn conflict(edited: &Edited) -> Problem {
 
 /// A recipient as this edit has made it, whatever others have done since.
 async fn edited(store: &Store, status: StatusCode, recipient: Recipient) -> Result<Response, Refusal> {
-    let mut data = store.roster(Roster::One(recipient.id)).await?;
-    let observed = data.rows.pop();
-    let row = match observed {
+    let unknown = |recipient| BoardRow { recipient, last: None, last_success_at: None, trace: Vec::new() };
+    // It is done: a fault from here on must not look as if it were not.
+    let Ok(mut data) = store.roster(Roster::One(recipient.id)).await else {
+        return shown(status, &unknown(recipient), &Troubles::default());
+    };
+    let row = match data.rows.pop() {
         Some(row) => BoardRow { recipient, ..row },
-        None => BoardRow { recipient, last: None, last_success_at: None, trace: Vec::new() },
+        None => unknown(recipient),
     };
     shown(status, &row, &Troubles::of(&data))
 }

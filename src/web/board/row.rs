@@ -16,6 +16,7 @@ use crate::web::words;
 use super::spark::spark;
 
 /// The open incidents, by whom they concern.
+#[derive(Default)]
 pub struct Troubles {
     by_recipient: HashMap<RecipientId, Arc<Incident>>,
     shared: Vec<Arc<Incident>>,

@@ -111,7 +111,7 @@ fn hourly() -> Scene {
 fn each_second() -> Scene {
     let since_start = |minute: u64| if minute < 60 { minute } else { minute - 60 } * MINUTE;
     Scene {
-        series: results(120, move |minute| since_start(minute) * 199, move |minute| since_start(minute)),
+        series: results(120, move |minute| since_start(minute) * 199, since_start),
         end_minute: 120,
         expected: vec![
             ("overview", "In time, $window", "1h", Some(0.995)),
