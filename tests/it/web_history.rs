@@ -116,7 +116,7 @@ fn a_history_tells_each_outcome_in_words_figures_and_marks() {
     for expected in [
         "6 in Junk, 5 late, 4 missing, 3 bounced, 2 not sent.",
         "8 under way; 1 not observed, in no share; 9 with an estimated latency, in no figure; 7 sent by hand",
-        "Half within0.51 s",
+        "Half within0.50 s",
         "95 % within1.0 s",
         "Slowest41 s",
         "threshold 10 s",
