@@ -84,7 +84,7 @@ impl Store {
         let incidents = format!(
             "-- probe_incidents()
              select {INCIDENT} from maildt.incidents i
-             where i.recipients @> array[$1] and i.opened_at <= $3 and (i.resolved_at is null or i.resolved_at >= $2)
+             where i.recipients @> array[$1::int4] and i.opened_at <= $3 and (i.resolved_at is null or i.resolved_at >= $2)
              order by i.id desc limit {INCIDENTS}"
         );
         self.run("probe_view", async |client| {
