@@ -85,7 +85,6 @@ fn pictures() {
     }
     document(&tab, &here("/"), "board.png");
     document(&tab, &here(&pages[6].0), "history.png");
-    document(&tab, &here(&pages[7].0), "probe.png");
 }
 
 /// The picture of a page that the documentation shows.
