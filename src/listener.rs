@@ -1,12 +1,13 @@
 //! Serving HTTP to clients that may be many, slow or stuck; the metrics and the admin UI listen with it.
 //!
 //! No client can hold up another: there are only so many connections, a head must come within its limit, and a response must
-//! be taken within its own.
+//! be taken within its own. Who has said nothing whole yet gives way when others wait for a place.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -26,8 +27,10 @@ use tokio_util::task::TaskTracker;
 /// Limits of the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerLimits {
-    /// Open connections; further ones wait in the kernel's queue.
+    /// Open connections; further ones wait.
     pub connections: usize,
+    /// How long a connection without a complete head keeps its place while others wait.
+    pub silence: Duration,
     /// Until the head of a request is complete, idle time before it included.
     pub header: Duration,
     /// From one head of a request until its response is taken whole.
@@ -40,6 +43,7 @@ impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             connections: 512,
+            silence: Duration::from_secs(1),
             header: Duration::from_secs(10),
             response: Duration::from_mins(1),
             drain: Duration::from_secs(3),
@@ -73,23 +77,32 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(limits.connections));
+    let silent = Silent::default();
+    let mut number = 0;
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {
-        let (place, stream, peer) = tokio::select! {
+        let ((stream, peer), place) = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(name, &listener, &places) => accepted,
+            taken = async { (accept(name, &listener).await, place(&places, &silent, limits.silence).await) } => taken,
         };
+        number += 1;
+        let cut = cut.child_token();
+        silent.came(number, cut.clone());
         let connection = Connection {
             name,
             limits,
             router: router.clone(),
             peer: Peer(peer),
             shutdown: shutdown.clone(),
-            cut: cut.child_token(),
+            cut,
+            number,
+            silent: silent.clone(),
         };
         connections.spawn(async move {
+            let (number, silent) = (connection.number, connection.silent.clone());
             connection.serve(stream).await;
+            silent.spoke(number);
             drop(place);
         });
     }
@@ -102,21 +115,52 @@ pub async fn serve(
     Ok(())
 }
 
-/// A place and then a client. A failure to accept is the system's lack of something (descriptors, memory) or a client that
-/// went away: it is waited out.
-async fn accept(
-    name: &str,
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
-    let place = Arc::clone(places).acquire_owned().await.ok();
+/// A client. A failure to accept is the system's lack of something (descriptors, memory) or a client that went away: it
+/// is waited out.
+async fn accept(name: &str, listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (place, stream, peer),
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "the {name} listener could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+        }
+    }
+}
+
+/// A place for a client that is there: a free one, or that of a connection that has been silent for long enough.
+async fn place(places: &Arc<Semaphore>, silent: &Silent, patience: Duration) -> Option<OwnedSemaphorePermit> {
+    const LOOK: Duration = Duration::from_millis(20);
+    loop {
+        let free = Arc::clone(places).acquire_owned();
+        match tokio::time::timeout(LOOK, free).await {
+            Ok(place) => return place.ok(),
+            Err(_) => silent.give_way(patience),
+        }
+    }
+}
+
+/// The connections on which no head has been complete yet, in the order of their coming.
+#[derive(Clone, Default)]
+struct Silent(Arc<Mutex<BTreeMap<u64, (Instant, CancellationToken)>>>);
+
+impl Silent {
+    fn came(&self, number: u64, cut: CancellationToken) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (Instant::now(), cut));
+    }
+
+    fn spoke(&self, number: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    /// Cuts off the one that has been silent for the longest, if that is at least `patience`.
+    fn give_way(&self, patience: Duration) {
+        let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent.first_key_value().is_some_and(|(_, (since, _))| since.elapsed() >= patience)
+            && let Some((_, (_, cut))) = silent.pop_first()
+        {
+            cut.cancel();
         }
     }
 }
@@ -128,6 +172,8 @@ struct Connection {
     peer: Peer,
     shutdown: CancellationToken,
     cut: CancellationToken,
+    number: u64,
+    silent: Silent,
 }
 
 impl Connection {
@@ -142,6 +188,7 @@ impl Connection {
             .layer(Extension(self.peer));
         let pages = TowerToHyperService::new(pages);
         let service = service_fn(|request: Request<Incoming>| {
+            self.silent.spoke(self.number);
             busy.send_replace(Instant::now());
             pages.call(request)
         });

@@ -126,6 +126,10 @@ fn settings(
             settings.push((known, value.clone()));
         }
     }
+    let listen = settings.iter().rev().find(|(name, _)| *name == "LISTEN");
+    if let Some((_, port)) = listen.and_then(|(_, address)| address.rsplit_once(':')) {
+        settings.push(("PUBLIC_URL", format!("http://localhost:{port}")));
+    }
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

@@ -300,6 +300,20 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
 }
 
 #[tokio::test]
+async fn who_says_nothing_gives_way_to_those_who_wait() {
+    let silence = Duration::from_millis(300);
+    let limits = ListenerLimits { connections: 2, silence, ..ListenerLimits::default() };
+    let running = start(metrics(), limits).await;
+    let begin = Instant::now();
+    let (_first, _second) = (running.open(b"").await, running.open(b"GET /metrics HT").await);
+    let mut third = running.open(b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    let mut byte = [0; 1];
+    timeout(Duration::from_secs(5), third.read_exact(&mut byte)).await.expect("a place").unwrap();
+    assert!(begin.elapsed() >= silence, "not at once: they may be on a slow line");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_closes_idle_connections_at_once() {
     let running = start(metrics(), ListenerLimits { drain: PATIENCE, ..ListenerLimits::default() }).await;
     let mut idle = running.open(b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n").await;
