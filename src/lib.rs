@@ -37,8 +37,9 @@
 //!    asked by `engine/alerts.rs`. Its answer, rows of incidents and of the outbox, is written in the transaction of the
 //!    transition (`store/incidents.rs`). [`notify`] drains the outbox: one worker for each channel loads its queue, asks
 //!    `notify/plan.rs` what is next, claims it, sends it and writes down what became of it (`store/outbox.rs`).
-//! 9. **It is shown.** [`web`] has the pages of the admin UI and the API. They read the database and change nothing that the engine
-//!    decides.
+//! 9. **It is shown.** [`web`] has the pages of the admin UI and the API. They read the database. What people change are
+//!    rows of recipients (`store/edits.rs`), and requests for probes (`store/requests.rs`), which [`schedule`] takes like
+//!    what is due: nobody but the engine decides about a probe.
 //!
 //! `docs/architecture.md` tells why each of these steps is as it is.
 //!
