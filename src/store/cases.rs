@@ -183,11 +183,14 @@ async fn matching(client: &deadpool_postgres::ClientWrapper, wanted: &str) -> Re
         .prepare_cached(
             "-- recipients_like()
              select id from maildt.recipients
-             where strpos(lower(name), lower($1)) > 0 or strpos(lower(address), lower($1)) > 0 or id::text = $1",
+             where strpos(lower(name), lower($1)) > 0 or strpos(lower(address), lower($1)) > 0",
         )
         .await?;
     let rows = client.query(&statement, &[&wanted]).await?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    let mut ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i32>, _>>()?;
+    // A number may be part of a name as well as an id.
+    ids.extend(wanted.parse::<i32>());
+    Ok(ids)
 }
 
 fn notice(row: &Row) -> Result<Notice, Problem> {

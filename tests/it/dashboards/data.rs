@@ -10,14 +10,9 @@ use super::variables::Chosen;
 use crate::lab::wait::{Look, eventually, s, so};
 
 /// Panels that have nothing to show here, by dashboard and title, with the reason.
-const EMPTY: [(&str, &str, &str); 4] = [
+const EMPTY: [(&str, &str, &str); 3] = [
     ("recipient", "Delays of the hops of the last probe", "reserved: the program has no such series yet"),
     ("recipient", "Authentication results", "reserved: the program has no such series yet"),
-    (
-        "service",
-        "Database errors",
-        "a series appears at the first failure, and the database does not fail here",
-    ),
     ("service", "Connections that failed or were lost", "none was: a panel of what is above 0"),
 ];
 
