@@ -260,6 +260,11 @@ fn told_in_one(ops: &OnCall, builtin: &BuiltIn, app: &App, subject: &str, kind: 
         let open = rows.iter().filter(|row| row.state != "delivered").count();
         same(&(rows.len(), open), &(2 * count, 0))
     });
+    // Taken by the mail server is not yet there to be read.
+    eventually(s(20), "both channels have it", || {
+        let [discord, mail] = ops.told();
+        so(!discord.is_empty() && !mail.is_empty(), String::new)
+    });
     let [discord, mail] = ops.told();
     for story in [discord, mail] {
         let subjects: Vec<&str> = story.iter().map(|alert| alert.subject.as_str()).collect();
