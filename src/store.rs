@@ -57,7 +57,7 @@ pub use probe_list::ProbeList;
 pub use probe_view::{Made, Owner, ProbeView, Stage};
 pub use probes::{Memory, Save, Saved};
 pub use recipients::Provisioning;
-pub use requests::Requested;
+pub use requests::{RUNS_OUT, Requested};
 pub use roster::Roster;
 pub use schedule::{Claim, Claimed, Outstanding};
 pub use sessions::{Attempt, SessionKey};

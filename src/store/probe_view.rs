@@ -7,8 +7,9 @@ use tokio_postgres::Row;
 
 use crate::domain::alert::Incident;
 use crate::domain::id::{ProbeId, RecipientId};
-use crate::domain::probe::Probe;
+use crate::domain::probe::{Probe, between};
 
+use super::requests::RUNS_OUT;
 use super::row::{INCIDENT, PROBE};
 use super::{Error, Problem, Store, row};
 
@@ -61,8 +62,7 @@ impl ProbeView {
     /// Nobody has taken the request in the time that it has (see [`Store::request_probe`]).
     #[must_use]
     pub fn has_run_out(&self) -> bool {
-        let limit = SignedDuration::from_secs_f64(super::requests::RUNS_OUT_S);
-        matches!(self.stage, Stage::Requested(at) if self.now.duration_since(at) >= limit)
+        matches!(self.stage, Stage::Requested(at) if between(at, self.now) >= RUNS_OUT)
     }
 }
 

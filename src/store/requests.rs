@@ -1,5 +1,7 @@
 //! Probes that people ask for: put down by whatever instance they ask, taken by the one that holds the lease.
 
+use std::time::Duration;
+
 use futures_util::future::try_join;
 use jiff::Timestamp;
 
@@ -17,8 +19,8 @@ const UNDER_WAY: i64 = 3;
 const COUNTS_S: f64 = 600.0;
 /// As many in a minute, for all recipients.
 const IN_A_MINUTE: i64 = 30;
-/// After that time nobody waits for it any more. Seconds.
-pub(super) const RUNS_OUT_S: f64 = 120.0;
+/// After that time nobody waits for it any more.
+pub const RUNS_OUT: Duration = Duration::from_mins(2);
 
 /// What became of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ impl Store {
             tx.execute(
                 "-- forget_requests()
                  delete from maildt.requests where requested_at < clock_timestamp() - make_interval(secs => $1)",
-                &[&RUNS_OUT_S],
+                &[&RUNS_OUT.as_secs_f64()],
             )
             .await?;
             // Requests for one recipient take turns. They are counted by a statement of its own: the one that waits for its turn
@@ -123,7 +125,7 @@ impl Store {
                  from taken t join maildt.recipients r on r.id = t.recipient_id
                  where r.deleted_at is null and t.requested_at > clock_timestamp() - make_interval(secs => $3)"
             );
-            let take = async { Ok(tx.query(&text, &[&sender, &limit, &RUNS_OUT_S]).await?) };
+            let take = async { Ok(tx.query(&text, &[&sender, &limit, &RUNS_OUT.as_secs_f64()]).await?) };
             let ((), rows) = try_join(fence.check(tx), take).await?;
             let mut claimed = Vec::with_capacity(rows.len());
             for found in &rows {

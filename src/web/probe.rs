@@ -16,8 +16,9 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
+use crate::clock;
 use crate::config::Config;
-use crate::domain::id::ProbeId;
+use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::probe::State as ProbeState;
 use crate::metrics::readiness::Role;
 use crate::store::{ProbeView, Stage};
@@ -29,6 +30,12 @@ use super::{Site, words};
 
 pub use sentence::sentence;
 pub use steps::{steps, way};
+
+/// The identity of a probe that is asked for now.
+pub fn new_id(recipient: RecipientId) -> ProbeId {
+    let unix_ms = u64::try_from(clock::now().as_millisecond()).unwrap_or_default();
+    ProbeId::new(unix_ms, recipient, rand::random())
+}
 
 /// `GET /probes/{id}`.
 pub async fn page(

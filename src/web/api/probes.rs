@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::probe::{Kind, Probe, State as ProbeState, between};
-use crate::store::{ProbeList, Requested};
-use crate::web::Site;
+use crate::store::{ProbeList, RUNS_OUT, Requested};
 use crate::web::visit::Visit;
+use crate::web::{Site, probe};
 
 use super::body;
 use super::problem::{Problem, Refusal};
@@ -24,9 +24,6 @@ use super::query::{Query, cursor_of, place, probe_id, whole};
 
 /// After that time a probe can be asked for again: the ones under way have ended or run out.
 const AGAIN: Duration = Duration::from_secs(30);
-
-/// A request that nobody has taken by then is never taken, as [`crate::store::Store::claim_requested`] has it.
-const RUNS_OUT: Duration = Duration::from_mins(2);
 
 #[derive(Serialize)]
 struct View<'a> {
@@ -214,16 +211,14 @@ pub async fn request(
         let detail = format!("Its sender {sender:?} is not configured any more, so nothing can be sent.");
         return Err(Problem::new(StatusCode::CONFLICT, detail).into());
     }
-    let now = crate::clock::now();
-    let unix_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
-    let id = ProbeId::new(unix_ms, recipient, rand::random());
+    let id = probe::new_id(recipient);
     match store.request_probe(id).await? {
         Requested::Yes => {}
         Requested::TooMany => return Err(Problem::too_many(AGAIN).into()),
         Requested::Gone => return Err(Problem::not_found().into()),
     }
     tracing::info!(%recipient, probe = %id, "a probe was asked for by the API");
-    let at = store.requested_at(id).await?.unwrap_or(now);
+    let at = store.requested_at(id).await?.unwrap_or_else(crate::clock::now);
     let mut response = body::json(StatusCode::ACCEPTED, &RequestedView::new(id, at))?;
     if let Ok(location) = HeaderValue::try_from(format!("/api/v1/probes/{id}")) {
         response.headers_mut().insert(LOCATION, location);

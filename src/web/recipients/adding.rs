@@ -42,7 +42,7 @@ pub async fn add(
     let first = wanted.alert_threshold.min(wanted.interval);
     match store.add_recipient_due_in(&wanted, first).await? {
         Edited::Done(recipient) => {
-            let id = trial::new_id(recipient.id);
+            let id = crate::web::probe::new_id(recipient.id);
             Ok(match store.request_probe(id).await {
                 Ok(Requested::Yes) => trial::to_page(id, Notice::Added),
                 // It has been added, whatever becomes of its trial.

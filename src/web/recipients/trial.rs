@@ -11,7 +11,6 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::clock;
 use crate::config::Config;
 use crate::domain::id::{ProbeId, RecipientId};
 use crate::domain::probe::Probe;
@@ -23,16 +22,12 @@ use crate::web::probe::{again, sentence, steps};
 use crate::web::visit::Visit;
 
 use super::entries::Entries;
+use crate::web::probe::new_id;
+
 use super::form::Typed;
 use super::notice::Notice;
 use super::view::{self, Extras};
 use super::{Named, conflict, find, provisioned, to_recipient};
-
-/// The identity of a probe that is asked for now.
-pub fn new_id(recipient: RecipientId) -> ProbeId {
-    let unix_ms = u64::try_from(clock::now().as_millisecond()).unwrap_or_default();
-    ProbeId::new(unix_ms, recipient, rand::random())
-}
 
 /// The identity that a query names, if it is one of this recipient's.
 pub fn id_of(text: &str, recipient: RecipientId) -> Option<ProbeId> {
